@@ -1,0 +1,130 @@
+# Build rules of the project. Every folder of src/ declares its targets with these functions only, so that flags, the
+# precompiled header, test registration and fuzzing are decided in this one file.
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+
+option(KATA_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(KATA_TSAN "ThreadSanitizer" OFF)
+option(KATA_FUZZ "build the libFuzzer targets" OFF)
+option(KATA_TESTS "build the unit tests" ON)
+option(KATA_FAILPOINTS "compile the failpoints of the fault tests in (never in a release)" OFF)
+
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_program(CCACHE ccache)
+if(CCACHE)
+  # Paths relative to the checkout and no compile directory in the hash: several checkouts share one cache.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_MAXSIZE=8G ${CCACHE})
+endif()
+
+# The interface target that every target links: standard, warnings, hardening, sanitizers.
+add_library(kata_options INTERFACE)
+target_include_directories(kata_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(kata_options INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Wcast-qual
+  -fstack-protector-strong -ffunction-sections -fdata-sections -fno-plt)
+target_compile_definitions(kata_options INTERFACE
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_REGEX BOOST_ASIO_SEPARATE_COMPILATION
+  KATA_VERSION="${PROJECT_VERSION}" $<$<BOOL:${KATA_FAILPOINTS}>:KATA_FAILPOINTS>
+  $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+target_link_options(kata_options INTERFACE -fuse-ld=lld -Wl,--gc-sections -Wl,--as-needed -static-libstdc++ -static-libgcc
+  $<$<CONFIG:Release>:-Wl,-O2,--icf=safe,-s>)
+target_link_libraries(kata_options INTERFACE Threads::Threads)
+if(KATA_SANITIZE)
+  target_compile_options(kata_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+    -fno-omit-frame-pointer $<$<BOOL:${KATA_FUZZ}>:-fsanitize=fuzzer-no-link>)
+  target_link_options(kata_options INTERFACE -fsanitize=address,undefined)
+endif()
+if(KATA_TSAN)
+  target_compile_options(kata_options INTERFACE -fsanitize=thread)
+  target_link_options(kata_options INTERFACE -fsanitize=thread)
+endif()
+
+# One precompiled header (standard library, Asio) for all targets that name PCH; built once and reused.
+add_library(kata_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/asio_impl.cpp)
+target_link_libraries(kata_pch PUBLIC kata_options)
+target_precompile_headers(kata_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
+target_compile_options(kata_pch PRIVATE -Xclang -fno-pch-timestamp)
+
+function(kata_library)
+  cmake_parse_arguments(A "PCH" "NAME" "SRCS;DEPS" ${ARGN})
+  if(A_SRCS)
+    add_library(${A_NAME} STATIC ${A_SRCS})
+    target_link_libraries(${A_NAME} PUBLIC kata_options ${A_DEPS})
+    kata_use_pch(${A_NAME} "${A_PCH}")
+  else()
+    add_library(${A_NAME} INTERFACE)
+    target_link_libraries(${A_NAME} INTERFACE kata_options ${A_DEPS})
+  endif()
+endfunction()
+
+function(kata_use_pch target wanted)
+  if(wanted)
+    target_link_libraries(${target} PUBLIC kata_pch)
+    target_precompile_headers(${target} REUSE_FROM kata_pch)
+    target_compile_options(${target} PRIVATE -Xclang -fno-pch-timestamp)
+  endif()
+endfunction()
+
+function(kata_program)
+  cmake_parse_arguments(A "STATIC;PCH" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${A_NAME} ${A_SRCS})
+  target_link_libraries(${A_NAME} PRIVATE kata_options ${A_DEPS})
+  kata_use_pch(${A_NAME} "${A_PCH}")
+  # The sanitizers need the dynamic loader, so a static program is static only without them.
+  if(A_STATIC AND NOT KATA_SANITIZE AND NOT KATA_TSAN)
+    target_link_options(${A_NAME} PRIVATE -static)
+  endif()
+endfunction()
+
+function(kata_test)
+  cmake_parse_arguments(A "PCH" "NAME" "SRCS;DEPS" ${ARGN})
+  if(NOT KATA_TESTS)
+    return()
+  endif()
+  add_executable(${A_NAME} ${A_SRCS})
+  target_link_libraries(${A_NAME} PRIVATE kata_options ${A_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  kata_use_pch(${A_NAME} "${A_PCH}")
+  set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/tests)
+  add_test(NAME ${A_NAME} COMMAND ${A_NAME} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${A_NAME} PROPERTIES TIMEOUT 180)
+endfunction()
+
+# A fuzz target; CORPUS is the folder of seeds. Without KATA_FUZZ the corpus runs once as an ordinary test.
+function(kata_fuzz)
+  cmake_parse_arguments(A "PCH" "NAME;CORPUS" "SRCS;DEPS" ${ARGN})
+  if(KATA_FUZZ)
+    add_executable(${A_NAME} ${A_SRCS})
+    target_link_options(${A_NAME} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/fuzz)
+    file(APPEND ${CMAKE_BINARY_DIR}/fuzz_targets.txt "${A_NAME} ${A_CORPUS}\n")
+  elseif(KATA_TESTS)
+    add_executable(${A_NAME} ${A_SRCS} ${CMAKE_SOURCE_DIR}/cmake/corpus_main.cpp)
+    set_target_properties(${A_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/tests)
+    add_test(NAME ${A_NAME} COMMAND ${A_NAME} ${CMAKE_SOURCE_DIR}/${A_CORPUS})
+  else()
+    return()
+  endif()
+  target_link_libraries(${A_NAME} PRIVATE kata_options ${A_DEPS})
+  kata_use_pch(${A_NAME} "${A_PCH}")
+endfunction()
+
+if(KATA_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+file(WRITE ${CMAKE_BINARY_DIR}/fuzz_targets.txt "")
+
+# Libraries of the distribution, linked statically where it ships an archive: one name each.
+function(kata_import name archive)
+  find_library(KATA_LIB_${name} NAMES ${archive} ${name} REQUIRED)
+  add_library(kata_ext_${name} INTERFACE)
+  target_link_libraries(kata_ext_${name} INTERFACE ${KATA_LIB_${name}})
+endfunction()
