@@ -197,8 +197,13 @@ void ChildProcess::watch() {
 
 void ChildProcess::reap() {
   siginfo_t info{};
-  if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED) !=
-      0) {
+  const auto pidfd = static_cast<id_t>(pidfd_.native_handle());
+  if (::waitid(static_cast<idtype_t>(P_PIDFD), pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0) {
+    // The reactor can wake a fresh descriptor for an event of an older one with the same number.
+    watch();
+    return;
+  }
+  if (info.si_pid == 0) {
     // Reaped elsewhere: the end is certain, the status is lost.
     status_ = ExitStatus{.code = 255, .signal = 0};
   } else if (info.si_code == CLD_EXITED) {
