@@ -14,13 +14,21 @@ namespace kata::kernel {
 // Flags and data that a list of option words stands for.
 struct MountOptions {
   unsigned long flags = 0;
-  unsigned long propagation = 0;  // MS_SHARED, MS_SLAVE, ... with MS_REC; 0 = none asked for
-  std::string data;               // what the file system itself reads, joined by ','
-  unsigned long recursive_set = 0, recursive_clear = 0;  // MOUNT_ATTR_* of rro, rnosuid, ...
+  // Flags that a word took away by name ("rw", "suid"): a bind mount clears them even where its source has
+  // them.
+  unsigned long cleared = 0;
+  // MS_SHARED, MS_SLAVE, ... with MS_REC; 0 = none asked for.
+  unsigned long propagation = 0;
+  // What the file system itself reads, joined by ','.
+  std::string data;
+  // MOUNT_ATTR_* of rro, rnosuid, ...
+  unsigned long recursive_set = 0, recursive_clear = 0;
   bool tmpcopyup = false;
 };
+// Later words win. Words that are no flag are data, in their order; "defaults" is nothing.
 MountOptions parse_mount_options(const std::vector<std::string>& options);
 
+// mount(2). Throws Error "mounting <source> (<fstype>) on <target>: ...".
 void mount(const std::string& source, const std::string& target, const std::string& fstype,
            unsigned long flags, const std::string& data);
 enum class BindDepth { kOne, kRecursive };
