@@ -54,6 +54,10 @@ target_link_libraries(kata_pch PUBLIC kata_options)
 target_precompile_headers(kata_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
 target_compile_options(kata_pch PRIVATE -Xclang -fno-pch-timestamp)
 
+# Boost.JSON, for targets whose .cpp files include it (never their headers).
+add_library(kata_json STATIC ${CMAKE_SOURCE_DIR}/cmake/json_impl.cpp)
+target_link_libraries(kata_json PUBLIC kata_options)
+
 function(kata_library)
   cmake_parse_arguments(A "PCH" "NAME" "SRCS;DEPS" ${ARGN})
   if(A_SRCS)
