@@ -32,7 +32,9 @@ struct BootSpec {
   std::string initrd;
   std::string image;
   std::string firmware;
-  // Kernel command line without what the driver itself must add (console).
+  // Kernel command line without what the driver itself must add in front of it (console, how the guest ends
+  // after a panic, what its machine makes needless to probe). Of two values of one parameter the kernel takes
+  // the later.
   std::string command_line;
 };
 
@@ -57,6 +59,14 @@ struct DiskSpec {
   std::string id;
   std::string path;
   bool readonly = false;
+};
+
+// How block devices are driven; the conditions of the iothread settings are the driver's to combine.
+struct BlockSettings {
+  // "virtio-blk-pci", "virtio-scsi", ... as the configuration spells them.
+  std::string driver = "virtio-blk-pci";
+  bool enable_iothreads = false;
+  uint32_t indep_iothreads = 0;
 };
 
 struct NicSpec {
@@ -85,10 +95,12 @@ struct VmSpec {
   std::vector<ShareSpec> shares;
   std::optional<VsockSpec> vsock;
   std::vector<DiskSpec> disks;
+  BlockSettings block;
   std::vector<NicSpec> nics;
   // Whether the guest's serial console is wired up and kept (costs boot time under emulation).
   bool console = true;
   bool seccomp_sandbox = true;
+  // The VMM's own words for it (QEMU: the value of -sandbox); empty = the strictest that the driver supports.
   std::string seccomp_value;
   bool debug = false;
   // cgroup.procs files that the VMM joins before it runs.

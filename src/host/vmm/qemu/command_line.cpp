@@ -1,0 +1,216 @@
+#include "host/vmm/qemu/command_line.h"
+
+#include <utility>
+
+namespace kata::vmm::qemu {
+namespace {
+
+// Keeps argument and value together and collects the descriptors on the way.
+class Builder {
+ public:
+  explicit Builder(std::string program) { line_.argv.push_back(std::move(program)); }
+
+  void flag(std::string name) { line_.argv.push_back(std::move(name)); }
+  void add(std::string name, std::string value) {
+    line_.argv.push_back(std::move(name));
+    line_.argv.push_back(std::move(value));
+  }
+  // The number of an inherited descriptor as text.
+  std::string descriptor(int fd) {
+    line_.inherit.push_back(fd);
+    return std::to_string(fd);
+  }
+  std::string descriptors(const std::vector<int>& fds) {
+    std::string list;
+    for (const int fd : fds) list += (list.empty() ? "" : ":") + descriptor(fd);
+    return list;
+  }
+  CommandLine take() { return std::move(line_); }
+
+ private:
+  CommandLine line_;
+};
+
+constexpr const char* kStrictSandbox =
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+bool is_microvm(const VmSpec& spec) {
+  return spec.machine_type.starts_with("microvm");
+}
+bool is_q35(const VmSpec& spec) {
+  return spec.machine_type.starts_with("q35") || spec.machine_type.empty();
+}
+
+const char* memory_id(const VmSpec& spec) {
+  return spec.memory.shared ? "entire-guest-memory-share" : "entire-guest-memory";
+}
+
+// virtio-mmio has its own device names; everything with PCI has the modern interface only, which has fewer
+// registers to probe.
+std::string virtio_device(const VmSpec& spec, const std::string& kind) {
+  return is_microvm(spec) ? kind + "-device" : kind + "-pci";
+}
+std::string modern(const VmSpec& spec) {
+  return is_microvm(spec) ? "" : ",disable-legacy=on";
+}
+
+void add_machine(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
+  std::string machine = spec.machine_type.empty() ? "q35" : spec.machine_type;
+  // Controllers that no device of ours uses: the guest need not probe them.
+  if (is_q35(spec)) machine += ",sata=off,smbus=off,usb=off,graphics=off,vmport=off";
+  machine += ",dump-guest-core=off,memory-backend=" + std::string(memory_id(spec));
+  if (!spec.machine_accelerators.empty()) machine += "," + spec.machine_accelerators;
+  builder.add("-machine", machine);
+  builder.add("-accel", accelerator == Accelerator::kKvm ? "kvm" : "tcg,thread=multi");
+}
+
+void add_cpu(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
+  std::string model = accelerator == Accelerator::kKvm ? "host" : "max";
+  if (!spec.cpu.features.empty()) model += "," + spec.cpu.features;
+  builder.add("-cpu", model);
+  std::string count = std::to_string(spec.cpu.boot);
+  if (spec.cpu.max > spec.cpu.boot) count += ",maxcpus=" + std::to_string(spec.cpu.max);
+  builder.add("-smp", count);
+}
+
+void add_memory(Builder& builder, const VmSpec& spec) {
+  const MemorySpec& memory = spec.memory;
+  const std::string size = std::to_string(memory.mib) + "M";
+  std::string argument = size;
+  if (memory.max_mib > memory.mib)
+    argument += ",slots=" + std::to_string(memory.slots) + ",maxmem=" + std::to_string(memory.max_mib) + "M";
+  builder.add("-m", argument);
+  // Shared memory is a memfd rather than a file on /dev/shm: the same kind of pages, but not limited by the
+  // size of that mount, which container hosts keep small (a guest that outgrows it dies of SIGBUS).
+  std::string backend = memory.shared || memory.huge_pages ? "memory-backend-memfd" : "memory-backend-ram";
+  backend += ",id=" + std::string(memory_id(spec)) + ",size=" + size;
+  if (memory.shared) backend += ",share=on";
+  if (memory.huge_pages) backend += ",hugetlb=on";
+  if (memory.prealloc) backend += ",prealloc=on";
+  builder.add("-object", backend);
+}
+
+void add_boot(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
+  if (!spec.boot.firmware.empty()) builder.add("-bios", spec.boot.firmware);
+  builder.add("-kernel", spec.boot.kernel);
+  if (!spec.boot.initrd.empty()) builder.add("-initrd", spec.boot.initrd);
+  builder.add("-append", kernel_command_line(spec, accelerator));
+}
+
+void add_monitor(Builder& builder, int fd) {
+  builder.add("-chardev", "socket,id=qmp,fd=" + builder.descriptor(fd));
+  builder.add("-mon", "chardev=qmp,mode=control");
+}
+
+void add_console(Builder& builder, const VmSpec& spec, int fd) {
+  if (!spec.console) return;
+  builder.add("-chardev", "socket,id=console,fd=" + builder.descriptor(fd));
+  builder.add("-serial", "chardev:console");
+}
+
+void add_vsock(Builder& builder, const VmSpec& spec) {
+  if (!spec.vsock) return;
+  const VsockSpec& vsock = *spec.vsock;
+  if (vsock.kind == VsockSpec::Kind::kVhost) {
+    builder.add("-device", virtio_device(spec, "vhost-vsock") +
+                               ",id=vsock0,guest-cid=" + std::to_string(vsock.cid) +
+                               ",vhostfd=" + builder.descriptor(vsock.vhost_fd) + modern(spec));
+    return;
+  }
+  builder.add("-chardev", "socket,id=vsock,path=" + escape_value(vsock.socket));
+  builder.add("-device", virtio_device(spec, "vhost-user-vsock") + ",id=vsock0,chardev=vsock");
+}
+
+void add_shares(Builder& builder, const VmSpec& spec) {
+  size_t index = 0;
+  for (const ShareSpec& share : spec.shares) {
+    const std::string id = "share" + std::to_string(index++);
+    builder.add("-chardev", "socket,id=" + id + ",path=" + escape_value(share.socket));
+    std::string device = virtio_device(spec, "vhost-user-fs") + ",id=fs-" + id + ",chardev=" + id +
+                         ",tag=" + escape_value(share.tag);
+    // 0 leaves the size to QEMU (128).
+    if (share.queue_size != 0) device += ",queue-size=" + std::to_string(share.queue_size);
+    builder.add("-device", device);
+  }
+}
+
+void add_disk(Builder& builder, const VmSpec& spec, const DiskSpec& disk) {
+  const std::string node = "drive-" + disk.id;
+  const std::string readonly = disk.readonly ? "on" : "off";
+  builder.add("-blockdev", "driver=raw,node-name=" + node + ",read-only=" + readonly +
+                               ",file.driver=file,file.filename=" + escape_value(disk.path) +
+                               ",file.read-only=" + readonly);
+  builder.add("-device", virtio_device(spec, "virtio-blk") + ",id=" + disk.id + ",drive=" + node +
+                             (disk.readonly ? "" : ",share-rw=on") + modern(spec));
+}
+
+void add_disks(Builder& builder, const VmSpec& spec) {
+  const BlockSettings& block = spec.block;
+  if (block.enable_iothreads && block.driver == "virtio-blk-pci") {
+    for (uint32_t i = 0; i < block.indep_iothreads; ++i)
+      builder.add("-object", "iothread,id=indep_iothread_" + std::to_string(i));
+  }
+  if (!spec.boot.image.empty())
+    add_disk(builder, spec, DiskSpec{.id = "image", .path = spec.boot.image, .readonly = true});
+  for (const DiskSpec& disk : spec.disks) add_disk(builder, spec, disk);
+}
+
+void add_nics(Builder& builder, const VmSpec& spec) {
+  for (const NicSpec& nic : spec.nics) {
+    std::string netdev = "tap,id=net-" + nic.id + ",fds=" + builder.descriptors(nic.tap_fds);
+    if (!nic.vhost_fds.empty()) netdev += ",vhost=on,vhostfds=" + builder.descriptors(nic.vhost_fds);
+    builder.add("-netdev", netdev);
+    std::string device = virtio_device(spec, "virtio-net") + ",id=" + nic.id + ",netdev=net-" + nic.id;
+    if (!nic.mac.empty()) device += ",mac=" + nic.mac;
+    // One vector per queue and direction, one for configuration and one for control.
+    if (nic.tap_fds.size() > 1) {
+      device += ",mq=on";
+      if (!is_microvm(spec)) device += ",vectors=" + std::to_string(2 * nic.tap_fds.size() + 2);
+    }
+    // No boot ROM: nobody boots from the network here.
+    if (!is_microvm(spec)) device += ",romfile=";
+    builder.add("-device", device + modern(spec));
+  }
+}
+
+}  // namespace
+
+std::string escape_value(const std::string& value) {
+  std::string escaped;
+  for (const char c : value) escaped.append(c == ',' ? 2 : 1, c);
+  return escaped;
+}
+
+std::string kernel_command_line(const VmSpec& spec, Accelerator accelerator) {
+  // A panic ends the guest at once: with -no-reboot the reset ends QEMU, which is what the host sees.
+  std::string line = "reboot=t panic=-1";
+  if (accelerator == Accelerator::kTcg) line += " no_timer_check tsc=reliable";
+  if (spec.console) line += " console=ttyS0";
+  if (!spec.debug) line += " quiet";
+  if (!spec.boot.command_line.empty()) line += " " + spec.boot.command_line;
+  return line;
+}
+
+CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, const LaunchFds& fds) {
+  Builder builder(spec.program);
+  builder.add("-name", "sandbox-" + escape_value(spec.id) + ",debug-threads=on");
+  builder.flag("-nodefaults");
+  builder.flag("-no-user-config");
+  builder.flag("-no-reboot");
+  builder.add("-display", "none");
+  add_machine(builder, spec, accelerator);
+  add_cpu(builder, spec, accelerator);
+  add_memory(builder, spec);
+  add_boot(builder, spec, accelerator);
+  add_monitor(builder, fds.qmp);
+  add_console(builder, spec, fds.console);
+  add_vsock(builder, spec);
+  add_shares(builder, spec);
+  add_disks(builder, spec);
+  add_nics(builder, spec);
+  if (spec.seccomp_sandbox)
+    builder.add("-sandbox", spec.seccomp_value.empty() ? kStrictSandbox : spec.seccomp_value);
+  return builder.take();
+}
+
+}  // namespace kata::vmm::qemu

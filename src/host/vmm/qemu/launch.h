@@ -1,0 +1,32 @@
+// Starts the QEMU process of a spec; knows nothing of what happens afterwards.
+#pragma once
+
+#include <memory>
+
+#include "host/vmm/vm_spec.h"
+#include "lib/async/child_process.h"
+#include "lib/fd/unique_fd.h"
+
+namespace kata::vmm::qemu {
+
+// Refuses a spec that cannot start, before anything is made: the messages name the configuration key.
+// kNotFound for missing files, kInvalidArgument for what contradicts itself, kFailedPrecondition for too
+// little memory.
+void check_spec(const VmSpec& spec);
+
+// Least guest memory for a kernel and an initrd of these file sizes, in MiB.
+uint64_t memory_floor_mib(uint64_t kernel_bytes, uint64_t initrd_bytes);
+
+struct Launched {
+  std::shared_ptr<ChildProcess> child;
+  // Our ends: QMP, the guest's console (invalid without one), what QEMU writes to its stderr.
+  UniqueFd qmp;
+  UniqueFd console;
+  UniqueFd error_output;
+};
+
+// `accelerator`: kKvm or kTcg. In its own session, in the spec's cgroups and network namespace, not tied to
+// the life of this process: who finds a VM whose shim was killed decides about it by pid.
+Launched launch(const asio::any_io_executor& executor, const VmSpec& spec, Accelerator accelerator);
+
+}  // namespace kata::vmm::qemu
