@@ -1,0 +1,158 @@
+// Client and server over socket pairs.
+#include <string>
+#include <sys/socket.h>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/asio/write.hpp>
+
+#include "lib/async/deadline.h"
+#include "lib/async/event.h"
+#include "lib/async/task_group.h"
+#include "lib/ttrpc/client.h"
+#include "lib/ttrpc/codec.h"
+#include "lib/ttrpc/envelope.h"
+#include "lib/ttrpc/server.h"
+
+namespace kata::ttrpc {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+
+// A server with a few methods on one end of a socket pair; the other end is for the test.
+class TtrpcSocketTest : public testing::Test {
+ protected:
+  TtrpcSocketTest()
+      : never_(context_.get_executor()),
+        group_(context_.get_executor(), [](std::string_view task, const Error& error) {
+          ADD_FAILURE() << task << ": " << error.message();
+        }) {
+    server_->add("test.Echo", "Echo",
+                 [](std::string payload, RequestInfo) -> Awaitable<std::string> { co_return payload; });
+    server_->add("test.Echo", "Hang", [this](std::string, RequestInfo) -> Awaitable<std::string> {
+      const Counter running(hanging_);
+      co_await never_.wait();
+      co_return "";
+    });
+    server_->add("test.Echo", "Fail", [](std::string payload, RequestInfo) -> Awaitable<std::string> {
+      if (payload == "runtime") throw std::runtime_error("broken");
+      throw Error(Code::kNotFound, payload);
+      co_return "";
+    });
+    server_->add("test.Echo", "Large", [](std::string payload, RequestInfo) -> Awaitable<std::string> {
+      co_return std::string(std::stoul(payload), 'x');
+    });
+    server_->add("test.Echo", "Stop", [this](std::string, RequestInfo) -> Awaitable<std::string> {
+      server_->stop();
+      co_return "stopped";
+    });
+    server_->add("test.Echo", "Info", [](std::string, RequestInfo info) -> Awaitable<std::string> {
+      std::string text = std::to_string(info.timeout.count());
+      for (const auto& [key, value] : info.metadata) text += " " + key + "=" + value;
+      co_return text;
+    });
+  }
+
+  struct Counter {
+    explicit Counter(int& counted) : count(counted) { ++count; }
+    ~Counter() { --count; }
+    int& count;
+  };
+
+  StreamSocket serve(Server::PeerCheck check = Server::PeerCheck::kNone) {
+    int fds[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    const asio::generic::stream_protocol protocol(AF_UNIX, 0);
+    group_.spawn("serve", server_->serve(StreamSocket(context_, protocol, fds[0]), check));
+    return {context_, protocol, fds[1]};
+  }
+
+  // Runs a coroutine to its end, then everything that the loop still has to do.
+  template <typename T>
+  T run(Awaitable<T> task) {
+    auto future = asio::co_spawn(context_, with_deadline(std::move(task), 60s, "the test"), asio::use_future);
+    context_.restart();
+    context_.run();
+    return future.get();
+  }
+
+  static std::string outcome(const std::exception_ptr& exception) {
+    const Error error = to_error(exception);
+    return code_name(error.code()) + "|" + error.message();
+  }
+
+  // The answer, or "CODE|message".
+  static Awaitable<std::string> try_call(std::shared_ptr<Client> client, std::string method,
+                                         std::string payload, CallOptions options = {}) {
+    try {
+      co_return co_await client->call("test.Echo", method, std::move(payload), std::move(options));
+    } catch (...) {
+      co_return outcome(std::current_exception());
+    }
+  }
+
+  asio::io_context context_;
+  Event never_;
+  int hanging_ = 0;
+  std::shared_ptr<Server> server_ = Server::create();
+  TaskGroup group_;
+};
+
+TEST_F(TtrpcSocketTest, CallsAnswersAndErrors) {
+  struct Row {
+    const char* name;
+    std::string method;
+    std::string payload;
+    std::string answer;
+  };
+  const std::vector<Row> rows = {
+      {"answer", "Echo", "hello", "hello"},
+      {"empty answer", "Echo", "", ""},
+      {"error with code", "Fail", "container c1 not found", "NOT_FOUND|container c1 not found"},
+      {"other exception", "Fail", "runtime", "INTERNAL|broken"},
+      {"unknown method", "Nothing", "", "UNIMPLEMENTED|method test.Echo/Nothing is unknown"},
+  };
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    for (const Row& row : rows) {
+      SCOPED_TRACE(row.name);
+      EXPECT_EQ(co_await try_call(client, row.method, row.payload), row.answer);
+    }
+  };
+  run(body());
+  EXPECT_EQ(server_->connections(), 0U);
+}
+
+TEST_F(TtrpcSocketTest, TwoHundredConcurrentCallsBesideLongPolls) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    TaskGroup calls(context_.get_executor(), nullptr);
+    TaskGroup polls(context_.get_executor(), nullptr);
+    auto poll = [&]() -> Awaitable<> { co_await try_call(client, "Hang", ""); };
+    for (int i = 0; i < 50; ++i) polls.spawn("poll", poll());
+    int right = 0;
+    auto one = [&](int number) -> Awaitable<> {
+      const std::string payload(static_cast<size_t>(number) * 1000, static_cast<char>('a' + number % 26));
+      if (co_await try_call(client, "Echo", payload) == payload) ++right;
+    };
+    for (int i = 0; i < 200; ++i) calls.spawn("call", one(i));
+    co_await calls.join();
+    EXPECT_EQ(right, 200);
+    EXPECT_EQ(hanging_, 50);
+    client->close();
+    co_await polls.join();
+  };
+  run(body());
+  EXPECT_EQ(hanging_, 0) << "handlers are cancelled when the connection ends";
+}
+
+}  // namespace
+}  // namespace kata::ttrpc
