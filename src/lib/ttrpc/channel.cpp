@@ -42,7 +42,8 @@ void Channel::write_some() {
   // After close() the queue may be gone.
   if (!socket_.is_open()) return;
   const size_t before = output_.bytes();
-  while (!output_.empty() && !write_failed_) {
+  if (write_failed_) output_.clear();
+  while (!output_.empty()) {
     std::array<std::span<const char>, OutQueue::kMaxPieces> pieces;
     std::array<iovec, OutQueue::kMaxPieces> vectors;
     const size_t used = output_.gather(pieces);

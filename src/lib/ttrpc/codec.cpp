@@ -69,7 +69,7 @@ bool FrameReader::take_header() {
   if (!frame.oversize()) {
     // Left uninitialised: no page of it is touched before its bytes arrive, whatever length a peer claims.
     const size_t length = frame.header.length;
-    frame.data.resize_and_overwrite(length, [](char*, size_t size) { return size; });
+    frame.data.resize_and_overwrite(length, [length](char*, size_t) { return length; });
   }
   current_ = std::move(frame);
   return true;
