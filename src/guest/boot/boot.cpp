@@ -1,0 +1,93 @@
+#include "guest/boot/boot.h"
+
+#include <cstdlib>
+#include <ctime>
+#include <sys/prctl.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "guest/boot/early_mounts.h"
+#include "guest/boot/modules.h"
+#include "lib/error/error.h"
+#include "lib/fd/io.h"
+#include "lib/log/log.h"
+
+namespace kata::boot {
+namespace {
+
+AgentConfig unwrap(std::expected<AgentConfig, Error> parsed) {
+  if (!parsed) throw parsed.error();
+  return std::move(*parsed);
+}
+
+AgentConfig load_config(Role role, const std::string& config_path) {
+  constexpr size_t kLimit = size_t{1} << 20;
+  AgentConfig config;
+  if (!config_path.empty()) {
+    config = unwrap(parse_config_file(read_file(config_path, kLimit)));
+  } else if (role == Role::kInit || ::access("/proc/cmdline", R_OK) == 0) {
+    config = unwrap(parse_command_line(read_file("/proc/cmdline", kLimit)));
+    // By contract this file replaces everything, the environment too.
+    if (!config.config_file.empty()) return unwrap(parse_config_file(read_file(config.config_file, kLimit)));
+  }
+  if (auto applied = apply_environment(environ, config); !applied) throw applied.error();
+  return config;
+}
+
+// What the first request may need but the listening socket does not.
+void finish_guest(const AgentConfig& config) {
+  mount_working_filesystems(config.cgroups);
+  try {
+    bring_loopback_up();
+  } catch (const Error& error) {
+    log::warning("loopback interface left down", {{"error", error.message()}});
+  }
+  ::setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
+}
+
+}  // namespace
+
+uint64_t boot_clock_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void start_console_log(Role role) {
+  if (role != Role::kInit) return;
+  // A console of its own open file description: non-blocking, so that a host that does not read loses lines and does
+  // not stop pid 1.
+  const int fd = ::open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  if (fd >= 0) log::set_sink(log::text_sink(fd));
+}
+
+Booted boot(Role role, const std::string& config_path) {
+  Booted booted;
+  booted.times.started = boot_clock_ns();
+  if (role == Role::kInit) {
+    leave_initramfs();
+    mount_kernel_filesystems();
+  }
+  start_console_log(role);
+  booted.config = load_config(role, config_path);
+  log::set_level(booted.config.log_level);
+  for (const std::string& text : booted.config.warnings) log::warning(text);
+  auto address = parse_listen_address(booted.config.server_address);
+  if (!address) throw address.error();
+  booted.address = std::move(*address);
+  if (role == Role::kInit) {
+    load_listed_modules(kModuleList);
+    booted.times.modules_loaded = boot_clock_ns();
+  }
+  // Orphans of containers come to the agent, not past it.
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  booted.listener = listen_on(booted.address);
+  booted.times.listening = boot_clock_ns();
+  log::info("agent listening on " + booted.address.text(),
+            {{"version", KATA_VERSION}, {"uptime_us", std::to_string(booted.times.listening / 1000)}});
+  if (role == Role::kInit) finish_guest(booted.config);
+  return booted;
+}
+
+}  // namespace kata::boot

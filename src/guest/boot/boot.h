@@ -1,0 +1,37 @@
+// The start of the agent: from the first instruction of pid 1 to a listening socket.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "guest/boot/agent_config.h"
+#include "guest/boot/listener.h"
+#include "lib/fd/unique_fd.h"
+
+namespace kata::boot {
+
+// Nanoseconds of CLOCK_BOOTTIME; 0 = that step did not happen.
+struct BootTimes {
+  uint64_t started = 0;
+  uint64_t modules_loaded = 0;
+  uint64_t listening = 0;
+};
+uint64_t boot_clock_ns();
+
+struct Booted {
+  AgentConfig config;
+  ListenAddress address;
+  UniqueFd listener;
+  BootTimes times;
+};
+
+// Brings the guest up when `pid_one`, reads the configuration (`config_path` not empty: that file instead of the kernel
+// command line), and listens. What can wait comes after the socket listens: the host is already knocking. Throws Error
+// when the agent cannot start.
+enum class Role { kInit, kService };
+Booted boot(Role role, const std::string& config_path);
+
+// Log lines to /dev/console (pid 1) or stderr.
+void start_console_log(Role role);
+
+}  // namespace kata::boot
