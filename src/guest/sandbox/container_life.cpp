@@ -1,0 +1,133 @@
+// How a sandbox makes, starts and removes its containers.
+#include <algorithm>
+
+#include "guest/sandbox/folders.h"
+#include "guest/sandbox/paths.h"
+#include "guest/sandbox/sandbox.h"
+#include "lib/async/deadline.h"
+#include "lib/log/log.h"
+
+namespace kata::sandbox {
+namespace {
+
+void set_namespace(oci::Linux& config, const std::string& type, const std::string& path) {
+  for (oci::Namespace& entry : config.namespaces) {
+    if (entry.type == type) entry.path = path;
+  }
+}
+
+}  // namespace
+
+void Sandbox::place_in_namespaces(ContainerSpec& spec) const {
+  if (!spec.spec.linux_config) spec.spec.linux_config.emplace();
+  oci::Linux& config = *spec.spec.linux_config;
+  set_namespace(config, "ipc", namespaces_.ipc);
+  set_namespace(config, "uts", namespaces_.uts);
+  // The VM's network is the pod's.
+  std::erase_if(config.namespaces, [](const oci::Namespace& n) { return n.type == "pid" || n.type == "network"; });
+  oci::Namespace pid{.type = "pid", .path = {}};
+  if (spec.sandbox_pidns && !pid_namespace_owner_.empty()) {
+    const auto owner = records_.find(pid_namespace_owner_);
+    if (owner != records_.end() && owner->second->container)
+      pid.path = "/proc/" + std::to_string(owner->second->container->init()->pid()) + "/ns/pid";
+  }
+  config.namespaces.push_back(std::move(pid));
+  // The shared namespace has the sandbox's name.
+  if (!namespaces_.uts.empty()) spec.spec.hostname.clear();
+}
+
+Awaitable<> Sandbox::create_container(ContainerSpec spec) {
+  const std::string id = spec.id;
+  const auto record = std::make_shared<Record>(executor_);
+  if (!records_.try_emplace(id, record).second)
+    throw Error(Code::kAlreadyExists, "creating container " + id + ": the id is in use");
+  std::exception_ptr failure;
+  try {
+    co_await build(record, spec);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    storages_.release(record->mount_points);
+    remove_tree(bundle_of(id));
+    records_.erase(id);
+    record->removed.set();
+    throw to_error(failure).within("creating container " + id);
+  }
+  record->processes[id] = record->container->init();
+  if (spec.sandbox_pidns && pid_namespace_owner_.empty()) pid_namespace_owner_ = id;
+  log::info("container created", {{"container", id}});
+}
+
+Awaitable<> Sandbox::build(RecordPtr record, ContainerSpec& spec) {
+  if (!spec.spec.root || spec.spec.root->path.empty())
+    throw Error(Code::kInvalidArgument, "OCI.Root.Path is empty");
+  if (!spec.spec.process || spec.spec.process->args.empty())
+    throw Error(Code::kInvalidArgument, "OCI.Process.Args is empty");
+  make_folders(bundle_of(spec.id));
+  if (spec.prepare_devices) co_await spec.prepare_devices(spec.spec);
+  record->mount_points = co_await storages_.add(std::move(spec.storages), storage_context(spec.id));
+  place_in_namespaces(spec);
+  append_guest_hooks(guest_hooks_, spec.spec.hooks);
+  container::LaunchSpec launch;
+  launch.id = spec.id;
+  launch.rootfs = spec.spec.root->path;
+  launch.bundle = bundle_of(spec.id);
+  launch.pipe_size = config_.container_pipe_size;
+  launch.spec = std::move(spec.spec);
+  record->container = co_await container::Container::create(hierarchy(), std::move(launch));
+}
+
+Awaitable<> Sandbox::watch_oom(std::string id, std::shared_ptr<container::Container> container) {
+  for (;;) {
+    co_await container->wait_oom();
+    log::info("OOM kill", {{"container", id}});
+    oom_.push(id);
+  }
+}
+
+Awaitable<> Sandbox::start_container(std::string id) {
+  const RecordPtr record = find_record(id, Code::kNotFound);
+  // By contract the sandbox's own container is not watched.
+  if (id != id_ && record->watchers.size() == 0) record->watchers.spawn("OOM watch of " + id, watch_oom(id, record->container));
+  co_await record->container->start();
+  log::info("container started", {{"container", id}});
+}
+
+Awaitable<> Sandbox::tear_down(std::string id, RecordPtr record) {
+  record->watchers.cancel();
+  co_await record->watchers.join();
+  try {
+    co_await record->container->destroy();
+  } catch (const Error& error) {
+    log::warning("container not destroyed cleanly", {{"container", id}, {"error", error.message()}});
+  }
+  for (const auto& [exec_id, process] : record->processes) {
+    if (process) process->close_streams();
+  }
+  record->processes.clear();
+  storages_.release(record->mount_points);
+  remove_tree(bundle_of(id));
+  if (pid_namespace_owner_ == id) pid_namespace_owner_.clear();
+  records_.erase(id);
+  record->removed.set();
+  log::info("container removed", {{"container", id}});
+}
+
+Awaitable<> Sandbox::remove_container(std::string id, Duration limit) {
+  const auto found = records_.find(id);
+  if (found == records_.end() || !found->second->container)
+    throw Error(Code::kNotFound, "container " + id + " not found");
+  const RecordPtr record = found->second;
+  if (!record->removing) {
+    record->removing = true;
+    tasks_.spawn("removing container " + id, tear_down(id, record));
+  }
+  if (limit == Duration::zero()) {
+    co_await record->removed.wait();
+  } else {
+    co_await with_deadline(record->removed.wait(), limit, "removing container " + id + " (ETIME)");
+  }
+}
+
+}  // namespace kata::sandbox
