@@ -56,7 +56,8 @@ void apply_cgroup_word(std::string_view name, std::string_view value, AgentConfi
 std::expected<void, Error> apply_word(std::string_view word, AgentConfig& config) {
   const size_t equals = word.find('=');
   const std::string_view name = word.substr(0, equals);
-  const std::string_view text = equals == std::string_view::npos ? std::string_view() : word.substr(equals + 1);
+  const std::string_view text =
+      equals == std::string_view::npos ? std::string_view() : word.substr(equals + 1);
   apply_cgroup_word(name, text, config);
   if (!name.starts_with(kPrefix)) return {};
   const std::string_view key_name = name.substr(kPrefix.size());

@@ -1,4 +1,5 @@
-// What the agent was told at start: kernel command line, environment, configuration file (agent-api facts, section 8).
+// What the agent was told at start: kernel command line, environment, configuration file (agent-api facts,
+// section 8).
 #pragma once
 
 #include <chrono>
@@ -31,23 +32,26 @@ struct AgentConfig {
   CgroupLayout cgroups = CgroupLayout::kUnified;
   // Not empty: `agent.config_file` names the file that replaces everything else.
   std::string config_file;
-  // Keys that were understood but have no effect in this agent, and keys nobody knows: one text each, for the log.
+  // Keys that were understood but have no effect in this agent, and keys nobody knows: one text each, for the
+  // log.
   std::vector<std::string> warnings;
 };
 
-// Splits a kernel command line into words: blanks separate, double quotes keep them together and are removed where
-// the kernel removes them (around a word or around a value).
+// Splits a kernel command line into words: blanks separate, double quotes keep them together and are removed
+// where the kernel removes them (around a word or around a value).
 std::vector<std::string> split_command_line(std::string_view line);
 
-// Reads the agent's keys out of /proc/cmdline's text. Words of other parties are passed over. A value that does not
-// parse is kInvalidArgument naming key, value and what is allowed: the agent must not start with half a configuration.
+// Reads the agent's keys out of /proc/cmdline's text. Words of other parties are passed over. A value that
+// does not parse is kInvalidArgument naming key, value and what is allowed: the agent must not start with
+// half a configuration.
 std::expected<AgentConfig, Error> parse_command_line(std::string_view line);
 
-// The same keys in a TOML file: `name = value` with the names of the command line less "agent." and five names of its
-// own (section 8); time-outs as `{ secs = N, nanos = N }` or as a table. Other keys are ignored.
+// The same keys in a TOML file: `name = value` with the names of the command line less "agent." and five
+// names of its own (section 8); time-outs as `{ secs = N, nanos = N }` or as a table. Other keys are ignored.
 std::expected<AgentConfig, Error> parse_config_file(std::string_view text);
 
-// KATA_AGENT_SERVER_ADDR, KATA_AGENT_LOG_LEVEL, KATA_AGENT_TRACING, KATA_AGENT_POLICY_FILE from "K=V" entries.
+// KATA_AGENT_SERVER_ADDR, KATA_AGENT_LOG_LEVEL, KATA_AGENT_TRACING, KATA_AGENT_POLICY_FILE from "K=V"
+// entries.
 std::expected<void, Error> apply_environment(const char* const* environment, AgentConfig& config);
 
 }  // namespace kata::boot

@@ -38,7 +38,8 @@ TEST(CommandLine, Defaults) {
 TEST(CommandLine, EveryUsedKeyChangesItsField) {
   const auto config = parse_command_line(
       "agent.log=debug agent.log_vport=1025 agent.debug_console agent.debug_console_vport=1026 "
-      "agent.server_addr=unix:///run/a agent.hotplug_timeout=9 agent.cdi_timeout=4 agent.container_pipe_size=65536 "
+      "agent.server_addr=unix:///run/a agent.hotplug_timeout=9 agent.cdi_timeout=4 "
+      "agent.container_pipe_size=65536 "
       "systemd.unified_cgroup_hierarchy=0 agent.devmode");
   ASSERT_TRUE(config);
   EXPECT_EQ(config->log_level, log::Level::kDebug);
@@ -59,8 +60,9 @@ TEST(CommandLine, KeysWithoutEffectAreNamed) {
         "agent.image_pull_timeout=5", "agent.launch_process_timeout=6", "agent.visible_cdi_devices=true",
         "agent.guest_components_rest_api=all", "agent.guest_components_procs=none",
         "agent.secure_storage_integrity=false", "agent.https_proxy=http://p:1", "agent.no_proxy=x",
-        "agent.mem_agent_enable=1", "agent.mem_agent_memcg_swap=true", "agent.mem_agent_compact_force_times=18446744073709551615",
-        "agent.no_such_key=1", "agent.debug_console=1"}) {
+        "agent.mem_agent_enable=1", "agent.mem_agent_memcg_swap=true",
+        "agent.mem_agent_compact_force_times=18446744073709551615", "agent.no_such_key=1",
+        "agent.debug_console=1"}) {
     const auto config = parse_command_line(word);
     ASSERT_TRUE(config) << word;
     const std::string name = std::string(word).substr(0, std::string(word).find('='));
@@ -73,9 +75,10 @@ TEST(CommandLine, BadValuesAreRefusedByName) {
   for (const char* word :
        {"agent.log=loud", "agent.log_vport=x", "agent.log_vport=99999999999", "agent.hotplug_timeout=-1",
         "agent.hotplug_timeout=1.5", "agent.server_addr=", "agent.container_pipe_size=-1",
-        "agent.container_pipe_size=9999999999", "agent.guest_components_procs=some", "agent.https_proxy=nourl",
-        "agent.no_proxy=", "agent.mem_agent_memcg_swap=1", "agent.mem_agent_memcg_swappiness_max=256",
-        "agent.mem_agent_compact_order=-1", "agent.config_file="}) {
+        "agent.container_pipe_size=9999999999", "agent.guest_components_procs=some",
+        "agent.https_proxy=nourl", "agent.no_proxy=", "agent.mem_agent_memcg_swap=1",
+        "agent.mem_agent_memcg_swappiness_max=256", "agent.mem_agent_compact_order=-1",
+        "agent.config_file="}) {
     const auto config = parse_command_line(word);
     ASSERT_FALSE(config) << word;
     EXPECT_EQ(config.error().code(), Code::kInvalidArgument);
@@ -86,7 +89,8 @@ TEST(CommandLine, BadValuesAreRefusedByName) {
 }
 
 TEST(CommandLine, IgnoredNumbersKeepTheDefault) {
-  const auto config = parse_command_line("agent.log_vport=-3 agent.hotplug_timeout=0 agent.debug_console_vport=0");
+  const auto config =
+      parse_command_line("agent.log_vport=-3 agent.hotplug_timeout=0 agent.debug_console_vport=0");
   ASSERT_TRUE(config);
   EXPECT_EQ(config->log_port, 0U);
   EXPECT_EQ(config->hotplug_timeout.count(), 3);
@@ -132,8 +136,9 @@ nanos = 5
 }
 
 TEST(ConfigFile, BadLinesAreNamed) {
-  for (const char* text : {"log_level = \"loud\"", "server_addr", "[table", "server_addr = [1]", "log_vport = \"x",
-                           "hotplug_timeout = { secs = -1 }", "hotplug_timeout = { secs 1 }"}) {
+  for (const char* text :
+       {"log_level = \"loud\"", "server_addr", "[table", "server_addr = [1]", "log_vport = \"x",
+        "hotplug_timeout = { secs = -1 }", "hotplug_timeout = { secs 1 }"}) {
     const auto config = parse_config_file(text);
     ASSERT_FALSE(config) << text;
     EXPECT_NE(config.error().message().find("line 1"), std::string::npos) << config.error().message();
@@ -142,7 +147,8 @@ TEST(ConfigFile, BadLinesAreNamed) {
 
 TEST(Environment, OverridesAndRefuses) {
   AgentConfig config;
-  const char* const good[] = {"KATA_AGENT_SERVER_ADDR=unix:///x", "KATA_AGENT_LOG_LEVEL=trace", "OTHER=1", "bare", nullptr};
+  const char* const good[] = {"KATA_AGENT_SERVER_ADDR=unix:///x", "KATA_AGENT_LOG_LEVEL=trace", "OTHER=1",
+                              "bare", nullptr};
   ASSERT_TRUE(apply_environment(good, config));
   EXPECT_EQ(config.server_address, "unix:///x");
   EXPECT_EQ(config.log_level, log::Level::kTrace);
@@ -156,8 +162,8 @@ TEST(ListenAddress, Forms) {
   EXPECT_EQ(parse_listen_address("vsock://-1:1024")->text(), "vsock:1024");
   EXPECT_EQ(parse_listen_address("unix:///run/a.sock")->path, "/run/a.sock");
   EXPECT_EQ(parse_listen_address("unix://@abstract")->path, "@abstract");
-  for (const char* text : {"", "vsock://", "vsock://-1", "vsock://x:1", "vsock://-1:", "vsock://-1:99999999999",
-                           "vsock://-1:4294967295", "tcp://1:2", "unix://"}) {
+  for (const char* text : {"", "vsock://", "vsock://-1", "vsock://x:1", "vsock://-1:",
+                           "vsock://-1:99999999999", "vsock://-1:4294967295", "tcp://1:2", "unix://"}) {
     EXPECT_FALSE(parse_listen_address(text)) << text;
   }
   EXPECT_FALSE(parse_listen_address("unix:///" + std::string(108, 'a')));

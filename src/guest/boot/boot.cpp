@@ -56,8 +56,8 @@ uint64_t boot_clock_ns() {
 
 void start_console_log(Role role) {
   if (role != Role::kInit) return;
-  // A console of its own open file description: non-blocking, so that a host that does not read loses lines and does
-  // not stop pid 1.
+  // A console of its own open file description: non-blocking, so that a host that does not read loses lines
+  // and does not stop pid 1.
   const int fd = ::open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
   if (fd >= 0) log::set_sink(log::text_sink(fd));
 }

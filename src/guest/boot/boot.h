@@ -25,9 +25,9 @@ struct Booted {
   BootTimes times;
 };
 
-// Brings the guest up when `pid_one`, reads the configuration (`config_path` not empty: that file instead of the kernel
-// command line), and listens. What can wait comes after the socket listens: the host is already knocking. Throws Error
-// when the agent cannot start.
+// Brings the guest up when `pid_one`, reads the configuration (`config_path` not empty: that file instead of
+// the kernel command line), and listens. What can wait comes after the socket listens: the host is already
+// knocking. Throws Error when the agent cannot start.
 enum class Role { kInit, kService };
 Booted boot(Role role, const std::string& config_path);
 

@@ -1,5 +1,5 @@
-// The part of TOML that an agent's configuration uses: `key = value`, strings, numbers, booleans, one level of tables,
-// written in line or with a header. A whole TOML library would be the largest thing in the agent.
+// The part of TOML that an agent's configuration uses: `key = value`, strings, numbers, booleans, one level
+// of tables, written in line or with a header. A whole TOML library would be the largest thing in the agent.
 #include <charconv>
 #include <optional>
 
@@ -38,7 +38,8 @@ Error bad_line(int number, const std::string& what) {
 
 // The text that a TOML scalar stands for; none when it is not one of the forms above.
 std::optional<std::string> scalar(std::string_view text) {
-  if (text.size() >= 2 && text.front() == '\'' && text.back() == '\'') return std::string(text.substr(1, text.size() - 2));
+  if (text.size() >= 2 && text.front() == '\'' && text.back() == '\'')
+    return std::string(text.substr(1, text.size() - 2));
   if (!text.starts_with('"')) {
     if (text.empty() || text.find_first_of("\"'[]{} ,") != std::string_view::npos) return std::nullopt;
     std::string plain(text);
@@ -91,8 +92,10 @@ class FileParser {
       const size_t comma = text.find(',');
       const std::string_view entry = trim(text.substr(0, comma));
       const size_t equals = entry.find('=');
-      if (equals == std::string_view::npos) return std::unexpected(bad_line(number_, "expected key = value in { }"));
-      if (auto done = member(name, trim(entry.substr(0, equals)), trim(entry.substr(equals + 1))); !done) return done;
+      if (equals == std::string_view::npos)
+        return std::unexpected(bad_line(number_, "expected key = value in { }"));
+      if (auto done = member(name, trim(entry.substr(0, equals)), trim(entry.substr(equals + 1))); !done)
+        return done;
       text = comma == std::string_view::npos ? std::string_view() : trim(text.substr(comma + 1));
     }
     return {};
@@ -110,7 +113,8 @@ class FileParser {
     if (!value) {
       // A value of a form that no key of ours has is only wrong if the key is ours.
       if (find_file_key(name) == nullptr) return {};
-      return std::unexpected(bad_line(number_, std::string(name) + ": expected a string, a number or a boolean"));
+      return std::unexpected(
+          bad_line(number_, std::string(name) + ": expected a string, a number or a boolean"));
     }
     if (name == "unified_cgroup_hierarchy") {
       config_.cgroups = *value == "true" ? CgroupLayout::kUnified : CgroupLayout::kHybrid;

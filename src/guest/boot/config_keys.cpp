@@ -22,7 +22,8 @@ constexpr std::array kKeys = {
         [](AgentConfig& c, const Value& v) { c.log_port = static_cast<uint32_t>(v.number); }},
     Key{"server_addr", "", ValueKind::kText, "",
         [](AgentConfig& c, const Value& v) { c.server_address = v.text; }},
-    Key{"debug_console", "", ValueKind::kFlag, "", [](AgentConfig& c, const Value& v) { c.debug_console = v.flag; }},
+    Key{"debug_console", "", ValueKind::kFlag, "",
+        [](AgentConfig& c, const Value& v) { c.debug_console = v.flag; }},
     Key{"debug_console_vport", "", ValueKind::kPort, "",
         [](AgentConfig& c, const Value& v) { c.debug_console_port = static_cast<uint32_t>(v.number); }},
     Key{"hotplug_timeout", "", ValueKind::kSeconds, "",
@@ -184,8 +185,9 @@ std::expected<Value, Error> check_value(const Key& key, std::string_view name, s
       good = parse_number(text, key.kind, value.number);
   }
   if (good) return value;
-  return std::unexpected(Error(Code::kInvalidArgument, std::string(name) + "=" + std::string(text.substr(0, 200)) +
-                                                           ": expected " + allowed(key)));
+  return std::unexpected(
+      Error(Code::kInvalidArgument,
+            std::string(name) + "=" + std::string(text.substr(0, 200)) + ": expected " + allowed(key)));
 }
 
 void apply_value(const Key& key, std::string_view name, const Value& value, AgentConfig& config) {

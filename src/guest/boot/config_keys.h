@@ -9,19 +9,19 @@
 namespace kata::boot {
 
 enum class ValueKind {
-  kFlag,         // bare word, no value
-  kFlagOrBool,   // bare word or a boolean
-  kBool,         // true, false or an unsigned number; anything else is false
-  kStrictBool,   // true or false
-  kPort,         // a number; 0 and less are ignored
-  kSeconds,      // unsigned; 0 is ignored
-  kSize,         // bytes, >= 0
-  kUnsigned8,    // 0..255
+  kFlag,        // bare word, no value
+  kFlagOrBool,  // bare word or a boolean
+  kBool,        // true, false or an unsigned number; anything else is false
+  kStrictBool,  // true or false
+  kPort,        // a number; 0 and less are ignored
+  kSeconds,     // unsigned; 0 is ignored
+  kSize,        // bytes, >= 0
+  kUnsigned8,   // 0..255
   kUnsigned64,
   kSigned64,
-  kText,         // not empty
-  kUrl,          // not empty, scheme://host
-  kChoice,       // one of Key::choices
+  kText,    // not empty
+  kUrl,     // not empty, scheme://host
+  kChoice,  // one of Key::choices
 };
 
 // A value that passed the check of its kind.

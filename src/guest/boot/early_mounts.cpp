@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <string>
 #include <string_view>
@@ -12,7 +13,6 @@
 #include <sys/vfs.h>
 #include <vector>
 
-#include <linux/magic.h>
 #include <unistd.h>
 
 #include "lib/error/error.h"
@@ -76,7 +76,8 @@ void link(const char* target, const char* path) {
   if (::symlink(target, path) != 0 && errno != EEXIST) log::warning("link left out", {{"path", path}});
 }
 
-// Delegates every controller to the children of the root, one by one: one that cannot be is no reason to lose the rest.
+// Delegates every controller to the children of the root, one by one: one that cannot be is no reason to lose
+// the rest.
 void enable_controllers(const std::string& root) {
   std::string controllers = read_file(root + "/cgroup.controllers", 4096);
   size_t at = 0;

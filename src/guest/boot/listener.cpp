@@ -3,11 +3,11 @@
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <linux/vm_sockets.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include <linux/vm_sockets.h>
 #include <unistd.h>
 
 namespace kata::boot {
@@ -27,8 +27,9 @@ Error bad_address(std::string_view text, const char* expected) {
 
 UniqueFd stream_socket(int family) {
   UniqueFd socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) throw_errno(family == AF_VSOCK ? "opening a vsock socket (is the vsock module loaded?)"
-                                              : "opening a Unix socket");
+  if (!socket)
+    throw_errno(family == AF_VSOCK ? "opening a vsock socket (is the vsock module loaded?)"
+                                   : "opening a Unix socket");
   return socket;
 }
 
@@ -53,7 +54,8 @@ void bind_unix(int fd, const ListenAddress& address) {
     struct stat info{};
     if (::lstat(address.path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) ::unlink(address.path.c_str());
   }
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), length) != 0) throw_errno("binding " + address.text());
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&name), length) != 0)
+    throw_errno("binding " + address.text());
 }
 
 }  // namespace
@@ -70,11 +72,13 @@ std::expected<ListenAddress, Error> parse_listen_address(std::string_view text) 
     address.kind = ListenAddress::Kind::kUnix;
     address.path = text.substr(kUnix.size());
     constexpr size_t kRoom = sizeof(sockaddr_un::sun_path) - 1;
-    if (address.path.size() < 2 || address.path.size() > kRoom || address.path.find('\0') != std::string::npos)
+    if (address.path.size() < 2 || address.path.size() > kRoom ||
+        address.path.find('\0') != std::string::npos)
       return std::unexpected(bad_address(text, "unix:// and a path of 2 to 107 characters"));
     return address;
   }
-  if (!text.starts_with(kVsock)) return std::unexpected(bad_address(text, "vsock://<cid>:<port> or unix://<path>"));
+  if (!text.starts_with(kVsock))
+    return std::unexpected(bad_address(text, "vsock://<cid>:<port> or unix://<path>"));
   const std::string_view rest = text.substr(kVsock.size());
   const size_t colon = rest.find(':');
   if (colon == std::string_view::npos) return std::unexpected(bad_address(text, "vsock://<cid>:<port>"));

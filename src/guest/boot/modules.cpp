@@ -16,7 +16,8 @@ namespace {
 
 void load_module(const std::string& path) {
   const UniqueFd file = open_file(path, O_RDONLY);
-  if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST) throw_errno("loading module " + path);
+  if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST)
+    throw_errno("loading module " + path);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <linux/reboot.h>
 #include <sys/reboot.h>
+
 #include <unistd.h>
 
 namespace kata::boot {

@@ -71,7 +71,8 @@ bool reap_orphans() {
   return pid != 0;
 }
 
-Reaper::Reaper(const boost::asio::any_io_executor& executor) : signals_(executor, SIGCHLD), again_(executor) {}
+Reaper::Reaper(const boost::asio::any_io_executor& executor)
+    : signals_(executor, SIGCHLD), again_(executor) {}
 
 void Reaper::start() {
   on_signal();

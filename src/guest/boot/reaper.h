@@ -13,8 +13,8 @@ namespace kata::boot {
 // The pids that this process holds a pidfd of (/proc/self/fdinfo): their owners reap them.
 std::set<pid_t> watched_pids();
 
-// Reaps every zombie child that is not watched. Returns true when a watched zombie stands in front of the queue: what
-// is behind it can be seen only after its owner has reaped it.
+// Reaps every zombie child that is not watched. Returns true when a watched zombie stands in front of the
+// queue: what is behind it can be seen only after its owner has reaped it.
 bool reap_orphans();
 
 // Reaps at SIGCHLD, and again a little later while a watched zombie hides others.

@@ -4,10 +4,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
-#include <gtest/gtest.h>
 
 #include "lib/fd/unique_fd.h"
 

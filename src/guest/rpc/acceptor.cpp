@@ -33,7 +33,8 @@ Awaitable<> Acceptor::run(TaskGroup& tasks) {
     UniqueFd fd(accept_one());
     if (!fd) {
       if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) continue;
-      log::warning("accepting a connection failed", {{"error", Error::from_errno(errno, "accept").message()}});
+      log::warning("accepting a connection failed",
+                   {{"error", Error::from_errno(errno, "accept").message()}});
       co_await pause_for(kPauseAfterFailure);
       continue;
     }

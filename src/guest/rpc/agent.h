@@ -13,8 +13,8 @@ struct AgentOptions {
   std::string config_path;
 };
 
-// Boots, serves until DestroySandbox or a termination signal, and gives everything back. Returns the exit code of the
-// process. As pid 1 it powers the machine off before it would return.
+// Boots, serves until DestroySandbox or a termination signal, and gives everything back. Returns the exit
+// code of the process. As pid 1 it powers the machine off before it would return.
 int run_agent(const AgentOptions& options);
 
 }  // namespace kata::rpc

@@ -24,7 +24,8 @@ void Sandbox::place_in_namespaces(ContainerSpec& spec) const {
   set_namespace(config, "ipc", namespaces_.ipc);
   set_namespace(config, "uts", namespaces_.uts);
   // The VM's network is the pod's.
-  std::erase_if(config.namespaces, [](const oci::Namespace& n) { return n.type == "pid" || n.type == "network"; });
+  std::erase_if(config.namespaces,
+                [](const oci::Namespace& n) { return n.type == "pid" || n.type == "network"; });
   oci::Namespace pid{.type = "pid", .path = {}};
   if (spec.sandbox_pidns && !pid_namespace_owner_.empty()) {
     const auto owner = records_.find(pid_namespace_owner_);
@@ -89,7 +90,8 @@ Awaitable<> Sandbox::watch_oom(std::string id, std::shared_ptr<container::Contai
 Awaitable<> Sandbox::start_container(std::string id) {
   const RecordPtr record = find_record(id, Code::kNotFound);
   // By contract the sandbox's own container is not watched.
-  if (id != id_ && record->watchers.size() == 0) record->watchers.spawn("OOM watch of " + id, watch_oom(id, record->container));
+  if (id != id_ && record->watchers.size() == 0)
+    record->watchers.spawn("OOM watch of " + id, watch_oom(id, record->container));
   co_await record->container->start();
   log::info("container started", {{"container", id}});
 }

@@ -1,9 +1,9 @@
 #include "guest/sandbox/folders.h"
 
 #include <cerrno>
-#include <ftw.h>
 #include <sys/stat.h>
 
+#include <ftw.h>
 #include <unistd.h>
 
 #include "lib/error/error.h"

@@ -20,7 +20,8 @@ std::vector<oci::Hook> scan(const std::string& folder, const std::string& kind) 
     const std::string file = path + "/" + name;
     struct stat info{};
     if (::stat(file.c_str(), &info) != 0 || !S_ISREG(info.st_mode) || (info.st_mode & 0111) == 0) continue;
-    if (hooks.size() < kMaxHooks) hooks.push_back({.path = file, .args = {name, kind}, .env = {}, .timeout = 0});
+    if (hooks.size() < kMaxHooks)
+      hooks.push_back({.path = file, .args = {name, kind}, .env = {}, .timeout = 0});
   }
   ::closedir(stream);
   std::ranges::sort(hooks, {}, &oci::Hook::path);

@@ -12,7 +12,8 @@ struct GuestHooks {
   std::vector<oci::Hook> prestart, poststart, poststop;
 };
 
-// The executable regular files in <folder>/{prestart,poststart,poststop}, by name; a folder that cannot be read has none.
+// The executable regular files in <folder>/{prestart,poststart,poststop}, by name; a folder that cannot be
+// read has none.
 GuestHooks scan_guest_hooks(const std::string& folder);
 void append_guest_hooks(const GuestHooks& guest, oci::Hooks& hooks);
 

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ftw.h>
 #include <string_view>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <unistd.h>
 
 #include "lib/async/child_process.h"

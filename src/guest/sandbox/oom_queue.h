@@ -16,8 +16,8 @@ class OomQueue {
  public:
   explicit OomQueue(asio::any_io_executor executor);
 
-  // Nobody asking is no loss: up to a thousand events wait. Beyond that a container that is in the queue already is not
-  // added again.
+  // Nobody asking is no loss: up to a thousand events wait. Beyond that a container that is in the queue
+  // already is not added again.
   void push(const std::string& container_id);
   // The id of the next container; waits for it. kUnavailable once closed.
   Awaitable<std::string> next();

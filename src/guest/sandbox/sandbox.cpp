@@ -17,12 +17,14 @@ void log_task(std::string_view task, const Error& error) {
 
 }  // namespace
 
-Sandbox::Record::Record(const asio::any_io_executor& executor) : removed(executor), watchers(executor, log_task) {}
+Sandbox::Record::Record(const asio::any_io_executor& executor)
+    : removed(executor), watchers(executor, log_task) {}
 
 Sandbox::Sandbox(asio::any_io_executor executor, const boot::AgentConfig& config)
     : executor_(executor), config_(config), storages_(executor), oom_(executor), tasks_(executor, log_task) {
   find_device_ = [](std::string driver, std::string) -> Awaitable<std::string> {
-    throw Error(Code::kUnimplemented, "storage driver " + driver + ": this agent was started without devices");
+    throw Error(Code::kUnimplemented,
+                "storage driver " + driver + ": this agent was started without devices");
     co_return std::string();
   };
 }
@@ -37,7 +39,8 @@ storage::Context Sandbox::storage_context(const std::string& container_id) const
 }
 
 Awaitable<> Sandbox::create(SandboxSpec spec) {
-  if (exists()) throw Error(Code::kAlreadyExists, "creating sandbox " + spec.id + ": sandbox " + id_ + " exists");
+  if (exists())
+    throw Error(Code::kAlreadyExists, "creating sandbox " + spec.id + ": sandbox " + id_ + " exists");
   id_ = spec.id;
   std::exception_ptr failure;
   try {
@@ -55,7 +58,8 @@ Awaitable<> Sandbox::create(SandboxSpec spec) {
 Awaitable<> Sandbox::set_up(const SandboxSpec& spec) {
   remove_tree(kRunRoot);
   make_folders(kRunRoot);
-  for (const KernelModule& module : spec.kernel_modules) co_await load_kernel_module(module.name, module.parameters);
+  for (const KernelModule& module : spec.kernel_modules)
+    co_await load_kernel_module(module.name, module.parameters);
   namespaces_ = co_await create_shared_namespaces(spec.hostname);
   // They stay until the sandbox ends, whatever their `shared` says: no container owns them.
   co_await storages_.add(spec.storages, storage_context(""));
@@ -106,9 +110,9 @@ std::shared_ptr<container::Process> Sandbox::find_process(const std::string& id,
   const RecordPtr record = find_record(id, missing_container);
   const auto found = record->processes.find(exec_id.empty() ? id : exec_id);
   if (found == record->processes.end() || !found->second) {
-    throw Error(Code::kNotFound, "Process not found: " + (exec_id.empty() || exec_id == id
-                                                              ? "init of container " + id
-                                                              : exec_id + " in container " + id));
+    throw Error(Code::kNotFound,
+                "Process not found: " + (exec_id.empty() || exec_id == id ? "init of container " + id
+                                                                          : exec_id + " in container " + id));
   }
   return found->second;
 }

@@ -1,7 +1,7 @@
 // The pod inside the VM: shared namespaces, storages, containers and their processes, DNS, OOM events.
 //
-// Works on plain types; the RPC layer decodes and maps. One thread; every call either returns at once or is awaited. A
-// call that is cancelled (the host hung up) leaves nothing half made.
+// Works on plain types; the RPC layer decodes and maps. One thread; every call either returns at once or is
+// awaited. A call that is cancelled (the host hung up) leaves nothing half made.
 #pragma once
 
 #include <functional>

@@ -1,13 +1,13 @@
 #include "guest/sandbox/shared_namespaces.h"
 
-#include <sched.h>
 #include <sys/mount.h>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
-#include "guest/sandbox/paths.h"
 #include "guest/sandbox/folders.h"
+#include "guest/sandbox/paths.h"
 #include "lib/async/child_process.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"

@@ -18,8 +18,9 @@ class StorageTable {
  public:
   explicit StorageTable(asio::any_io_executor executor);
 
-  // Attaches what is not there yet, in order, and counts one user for each. On error what this call added is given
-  // back. Returns the mount points that the caller releases later (without those that stay until the sandbox ends).
+  // Attaches what is not there yet, in order, and counts one user for each. On error what this call added is
+  // given back. Returns the mount points that the caller releases later (without those that stay until the
+  // sandbox ends).
   Awaitable<std::vector<std::string>> add(std::vector<storage::Storage> storages, storage::Context context);
   // One user less for each; unknown ones are passed over.
   void release(const std::vector<std::string>& mount_points);

@@ -1,7 +1,6 @@
 // tmpfs and hugetlbfs of the guest's own memory.
 #include <cstdlib>
 
-
 #include "guest/storage/handlers.h"
 #include "guest/storage/mount_step.h"
 #include "lib/error/error.h"
@@ -16,8 +15,8 @@ constexpr std::string_view kPools = "/sys/kernel/mm/hugepages";
 std::string required(const Storage& storage, std::string_view name) {
   auto value = option_value(storage.options, name);
   if (!value) {
-    throw Error(Code::kInvalidArgument,
-                "hugetlbfs storage " + storage.mount_point + ": option " + std::string(name) + "= is missing");
+    throw Error(Code::kInvalidArgument, "hugetlbfs storage " + storage.mount_point + ": option " +
+                                            std::string(name) + "= is missing");
   }
   return std::move(*value);
 }
@@ -27,8 +26,8 @@ void reserve_hugepages(const Storage& storage) {
   const uint64_t page = parse_number(required(storage, "pagesize"), 10, "pagesize");
   const uint64_t size = parse_number(required(storage, "size"), 10, "size");
   if (page < 1024 || size < page) {
-    throw Error(Code::kInvalidArgument,
-                "hugetlbfs storage " + storage.mount_point + ": options pagesize= and size= do not fit together");
+    throw Error(Code::kInvalidArgument, "hugetlbfs storage " + storage.mount_point +
+                                            ": options pagesize= and size= do not fit together");
   }
   const std::string file =
       std::string(kPools) + "/hugepages-" + std::to_string(page / 1024) + "kB/nr_hugepages";

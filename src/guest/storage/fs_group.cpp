@@ -29,7 +29,8 @@ Change change_of(const FsGroup& group, const std::vector<std::string>& options) 
   return {.gid = group.gid, .file_bits = file_bits, .directory_bits = file_bits | S_IXGRP | S_ISGID};
 }
 
-void change_one(int directory, const char* name, const struct stat& info, const Change& change, const std::string& where) {
+void change_one(int directory, const char* name, const struct stat& info, const Change& change,
+                const std::string& where) {
   const bool is_directory = S_ISDIR(info.st_mode);
   const mode_t mode = (info.st_mode & 07777) | (is_directory ? change.directory_bits : change.file_bits);
   if (::fchownat(directory, name, static_cast<uid_t>(-1), change.gid, AT_SYMLINK_NOFOLLOW) != 0 ||
@@ -54,7 +55,8 @@ void change_tree(const UniqueFd& directory, const Change& change, const std::str
     if (S_ISLNK(info.st_mode)) continue;
     change_one(directory.get(), name.c_str(), info, change, where);
     if (!S_ISDIR(info.st_mode)) continue;
-    const UniqueFd child(::openat(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd child(
+        ::openat(directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (child) change_tree(child, change, where, depth + 1);
   }
 }

@@ -95,8 +95,8 @@ std::vector<std::string> without_option(const std::vector<std::string>& options,
   return kept;
 }
 
-Awaitable<> mount_storage(const Storage& storage, const std::string& source, const std::vector<std::string>& options,
-                          Attached& made) {
+Awaitable<> mount_storage(const Storage& storage, const std::string& source,
+                          const std::vector<std::string>& options, Attached& made) {
   if (std::ranges::find(options, "loop") != options.end())
     throw Error(Code::kInvalidArgument, "storage options: loop is not possible in the guest");
   const kernel::MountOptions parsed = kernel::parse_mount_options(options);

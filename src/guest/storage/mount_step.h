@@ -24,10 +24,10 @@ uint64_t parse_number(const std::string& text, int base, std::string_view option
 // The options without those named "<name>" or "<name>=...".
 std::vector<std::string> without_option(const std::vector<std::string>& options, std::string_view name);
 
-// Mounts in a child process within kMountLimit. A mount of the same type that is on the target already counts as done
-// (unless remounting is asked for). Refuses `loop`.
-Awaitable<> mount_storage(const Storage& storage, const std::string& source, const std::vector<std::string>& options,
-                          Attached& made);
+// Mounts in a child process within kMountLimit. A mount of the same type that is on the target already counts
+// as done (unless remounting is asked for). Refuses `loop`.
+Awaitable<> mount_storage(const Storage& storage, const std::string& source,
+                          const std::vector<std::string>& options, Attached& made);
 
 // chown to the group plus setgid, for options fsgid=<gid> of ephemeral and local.
 void apply_fsgid(const std::string& path, const std::string& gid);

@@ -19,7 +19,8 @@ Awaitable<> attach_overlay(const Storage& storage, const Context& context, Attac
   std::vector<std::string> options = without_option(storage.options, kReadWrite);
   if (options.size() != storage.options.size()) {
     if (context.container_id.empty())
-      throw Error(Code::kInvalidArgument, "storage option " + std::string(kReadWrite) + ": only for containers");
+      throw Error(Code::kInvalidArgument,
+                  "storage option " + std::string(kReadWrite) + ": only for containers");
     const std::string base = "/run/kata-containers/" + context.container_id;
     make_directories(base + "/fs", made);
     make_directories(base + "/work", made);

@@ -11,8 +11,8 @@
 #include "guest/storage/mount_step.h"
 #include "lib/async/child_process.h"
 #include "lib/error/error.h"
-#include "lib/log/log.h"
 #include "lib/linux/mount.h"
+#include "lib/log/log.h"
 
 namespace kata::storage {
 namespace {
@@ -23,25 +23,21 @@ struct Driver {
 };
 
 constexpr std::array kDrivers = {
-    Driver{"blk", attach_block},
-    Driver{"blk-ccw", attach_block},
-    Driver{"mmioblk", attach_block},
-    Driver{"scsi", attach_block},
-    Driver{"nvdimm", attach_block},
-    Driver{"virtio-fs", attach_virtio_fs},
-    Driver{"bind", attach_bind},
-    Driver{"overlayfs", attach_overlay},
-    Driver{"ephemeral", attach_ephemeral},
+    Driver{"blk", attach_block},   Driver{"blk-ccw", attach_block},     Driver{"mmioblk", attach_block},
+    Driver{"scsi", attach_block},  Driver{"nvdimm", attach_block},      Driver{"virtio-fs", attach_virtio_fs},
+    Driver{"bind", attach_bind},   Driver{"overlayfs", attach_overlay}, Driver{"ephemeral", attach_ephemeral},
     Driver{"local", attach_local},
 };
 
 // Where storages may be mounted: the guest's own folders for them (agent-api, section 7).
-constexpr std::array<std::string_view, 3> kRoots = {"/run/kata-containers/", "/run/kata-extensions/", "/run/user/"};
+constexpr std::array<std::string_view, 3> kRoots = {"/run/kata-containers/", "/run/kata-extensions/",
+                                                    "/run/user/"};
 
 constexpr std::chrono::minutes kGroupLimit{5};
 
 void check_mount_point(const std::string& path) {
-  const bool below = std::ranges::any_of(kRoots, [&](std::string_view root) { return path.starts_with(root); });
+  const bool below =
+      std::ranges::any_of(kRoots, [&](std::string_view root) { return path.starts_with(root); });
   const std::string bounded = path + "/";
   if (!below || bounded.find("/../") != std::string::npos || bounded.find("/./") != std::string::npos ||
       path.find('\0') != std::string::npos) {

@@ -1,4 +1,5 @@
-// Storages: what the host asks the guest to mount before a sandbox or a container can use it (agent-api, section 4).
+// Storages: what the host asks the guest to mount before a sandbox or a container can use it (agent-api,
+// section 4).
 #pragma once
 
 #include <cstdint>
@@ -48,8 +49,8 @@ struct Attached {
   std::shared_ptr<void> keeper;
 };
 
-// Attaches one storage. An error leaves nothing behind. Unknown driver, unknown option values, a mount point outside
-// of the guest's own folders: kInvalidArgument naming the field.
+// Attaches one storage. An error leaves nothing behind. Unknown driver, unknown option values, a mount point
+// outside of the guest's own folders: kInvalidArgument naming the field.
 Awaitable<Attached> attach(const Storage& storage, const Context& context);
 // Best effort; failures are logged.
 void detach(const Attached& attached, std::string_view what);
