@@ -1,9 +1,7 @@
 #include "lib/ttrpc/client.h"
 
 #include <algorithm>
-#include <exception>
 #include <optional>
-#include <unordered_map>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>
@@ -13,9 +11,8 @@
 #include <boost/system/system_error.hpp>
 
 #include "lib/async/deadline.h"
-#include "lib/async/event.h"
-#include "lib/ttrpc/channel.h"
-#include "lib/ttrpc/client_session.h"
+#include "lib/ttrpc/client_connection.h"
+#include "lib/ttrpc/stream_inbox.h"
 
 namespace kata::ttrpc {
 namespace {
@@ -24,155 +21,161 @@ using boost::system::error_code;
 
 constexpr Duration kMaxTimeout = std::chrono::years(1);
 
-// What a coroutine waits for: the answer to one stream. Lives in the coroutine's frame.
-struct Pending {
-  explicit Pending(const asio::any_io_executor& executor) : timer(executor) {}
-  // Ends at the time-out; cancelled when `result` is set.
-  asio::steady_timer timer;
-  std::optional<std::expected<std::string, Error>> result;
-};
-
-// The connection; the reading coroutine holds it, so that it ends in order when all handles are gone.
-class Core : public std::enable_shared_from_this<Core> {
+// A unary call; lives in its coroutine's frame, so that a call that ends early, for whatever reason, is
+// forgotten.
+class PendingCall final : public Receiver {
  public:
-  Core(StreamSocket socket, std::string name)
-      : peer(std::move(name)),
-        channel(std::make_shared<Channel>(std::move(socket), session.input(), session.output())),
-        ended(channel->executor()) {}
-  ~Core() { channel->close(); }
+  PendingCall(ClientConnection& connection, const RequestHead& head, std::string payload)
+      : connection_(connection),
+        timer_(connection.channel()->executor()),
+        stream_(connection.start(ClientSession::Kind::kUnary, head, std::move(payload), *this)) {}
+  ~PendingCall() override { connection_.leave(stream_); }
+  PendingCall(const PendingCall&) = delete;
+  PendingCall& operator=(const PendingCall&) = delete;
 
-  static Awaitable<> read(std::shared_ptr<Core> self);
-  void close(const std::string& reason);
-  void dispatch(ClientSession::Event event);
-  [[nodiscard]] Error closed_error() const {
-    return {Code::kUnavailable, "connection to " + peer + " is closed: " + reason_};
+  // Ends with the result, or with none after `timeout`.
+  Awaitable<> wait(Duration timeout) {
+    timer_.expires_at(timeout.count() > 0 ? std::chrono::steady_clock::now() + timeout : TimePoint::max());
+    error_code error;
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    if (!result_ && error) throw boost::system::system_error(error);
   }
+  std::optional<std::expected<std::string, Error>>& result() { return result_; }
 
-  std::string peer;
-  ClientSession session;
-  std::shared_ptr<Channel> channel;
-  std::unordered_map<uint32_t, Pending*> pending;
-  Event ended;
+  void on_answer(std::expected<std::string, Error> result) override {
+    result_ = std::move(result);
+    timer_.cancel();
+  }
+  Taken on_message(std::string) override { return Taken::kYes; }
+  void on_end() override {}
 
  private:
-  std::string end_text(const error_code& error);
-  std::string reason_;
+  ClientConnection& connection_;
+  asio::steady_timer timer_;
+  std::optional<std::expected<std::string, Error>> result_;
+  uint32_t stream_;
 };
 
-Awaitable<> Core::read(std::shared_ptr<Core> self) {
-  try {
-    error_code error;
-    while (!error) {
-      while (std::optional<ClientSession::Event> event = self->session.next())
-        self->dispatch(std::move(*event));
-      error = co_await self->channel->read();
+class ClientStream final : public Stream, public Receiver, public std::enable_shared_from_this<ClientStream> {
+ public:
+  // `client` is kept alive with the stream.
+  ClientStream(std::shared_ptr<Client> client, std::shared_ptr<ClientConnection> connection)
+      : client_(std::move(client)),
+        connection_(std::move(connection)),
+        inbox_(connection_->channel()->executor()) {}
+  ~ClientStream() override {
+    if (stream_ != 0) connection_->leave(stream_);
+  }
+  void open(ClientSession::Kind kind, const RequestHead& head, std::string payload) {
+    stream_ = connection_->start(kind, head, std::move(payload), *this);
+  }
+
+  Awaitable<std::optional<std::string>> receive() override { return receive_from(shared_from_this()); }
+  Awaitable<> send(std::string message) override { return send_on(shared_from_this(), std::move(message)); }
+  void close_send() override {
+    connection_->session().close_send(stream_);
+    connection_->channel()->flush();
+  }
+
+  void on_answer(std::expected<std::string, Error> result) override {
+    if (!result) {
+      inbox_.fail(std::move(result.error()));
+    } else {
+      // The single result of a stream.
+      inbox_.push(std::move(*result));
+      inbox_.end();
     }
-    self->close(self->end_text(error));
-  } catch (const std::exception& error) {
-    self->close(error.what());
   }
-}
-
-std::string Core::end_text(const error_code& error) {
-  if (error != asio::error::eof) return error.message();
-  return session.input().inside_frame() ? "the peer closed it in the middle of a message"
-                                        : "the peer closed it";
-}
-
-void Core::close(const std::string& reason) {
-  if (ended.is_set()) return;
-  reason_ = reason;
-  channel->close();
-  for (auto& [stream, waiter] : std::exchange(pending, {})) {
-    waiter->result = std::unexpected(closed_error());
-    waiter->timer.cancel();
+  Taken on_message(std::string message) override {
+    return inbox_.push(std::move(message)) == StreamInbox::Taken::kYes ? Taken::kYes : Taken::kFull;
   }
-  ended.set();
-}
+  void on_end() override { inbox_.end(); }
 
-void Core::dispatch(ClientSession::Event event) {
-  auto* const answer = std::get_if<ClientSession::Answer>(&event);
-  if (answer == nullptr) return;
-  const auto found = pending.find(answer->stream);
-  if (found == pending.end()) return;
-  found->second->result = std::move(answer->result);
-  found->second->timer.cancel();
-  pending.erase(found);
-}
+ private:
+  static Awaitable<std::optional<std::string>> receive_from(std::shared_ptr<ClientStream> self) {
+    co_return co_await self->inbox_.receive();
+  }
+  static Awaitable<> send_on(std::shared_ptr<ClientStream> self, std::string message) {
+    ClientConnection& connection = *self->connection_;
+    if (connection.ended().is_set()) throw connection.closed_error();
+    const std::expected<void, Error> sent = connection.session().send(self->stream_, std::move(message));
+    if (!sent) throw sent.error();
+    connection.channel()->flush();
+    if (connection.channel()->congested()) co_await connection.channel()->relieved();
+  }
+
+  std::shared_ptr<Client> client_;
+  std::shared_ptr<ClientConnection> connection_;
+  StreamInbox inbox_;
+  uint32_t stream_ = 0;
+};
 
 class ClientImpl final : public Client, public std::enable_shared_from_this<ClientImpl> {
  public:
-  explicit ClientImpl(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-  ~ClientImpl() override { core_->close("it was closed here"); }
+  explicit ClientImpl(std::shared_ptr<ClientConnection> connection) : connection_(std::move(connection)) {}
+  ~ClientImpl() override { close(); }
 
   Awaitable<std::string> call(std::string service, std::string method, std::string payload,
                               CallOptions options) override {
-    RequestHead head{std::move(service), std::move(method), options.timeout, std::move(options.metadata)};
-    return run(shared_from_this(), std::move(head), std::move(payload));
+    return run(shared_from_this(), make_head(std::move(service), std::move(method), std::move(options)),
+               std::move(payload));
   }
-  Awaitable<> closed() override { return wait_closed(core_); }
-  [[nodiscard]] bool is_open() const override { return !core_->ended.is_set(); }
-  void close() override { core_->close("it was closed here"); }
+  std::shared_ptr<Stream> open_stream(std::string service, std::string method, StreamKind kind,
+                                      std::string request, CallOptions options) override {
+    const RequestHead head = make_head(std::move(service), std::move(method), std::move(options));
+    auto stream = std::make_shared<ClientStream>(shared_from_this(), connection_);
+    stream->open(kind == StreamKind::kBidirectional ? ClientSession::Kind::kBidirectional
+                                                    : ClientSession::Kind::kServerStream,
+                 head, std::move(request));
+    return stream;
+  }
+  Awaitable<> closed() override { return wait_closed(connection_); }
+  [[nodiscard]] bool is_open() const override { return !connection_->ended().is_set(); }
+  void close() override { connection_->close("it was closed here"); }
 
  private:
+  static RequestHead make_head(std::string service, std::string method, CallOptions options) {
+    return {std::move(service), std::move(method), std::min(options.timeout, kMaxTimeout),
+            std::move(options.metadata)};
+  }
   static Awaitable<std::string> run(std::shared_ptr<ClientImpl> self, RequestHead head, std::string payload);
   // Holds the connection's state, not the client: watching for the end does not keep a connection open.
-  static Awaitable<> wait_closed(std::shared_ptr<Core> core) { co_await core->ended.wait(); }
-
-  std::shared_ptr<Core> core_;
-};
-
-// Registers a waiter for as long as its coroutine lives, so that a call that ends early, for whatever reason,
-// is forgotten.
-class Registration {
- public:
-  Registration(Core& core, uint32_t stream, Pending& waiter) : core_(core), stream_(stream) {
-    core_.pending.emplace(stream_, &waiter);
+  static Awaitable<> wait_closed(std::shared_ptr<ClientConnection> connection) {
+    co_await connection->ended().wait();
   }
-  ~Registration() {
-    if (core_.pending.erase(stream_) > 0) core_.session.forget(stream_);
-  }
-  Registration(const Registration&) = delete;
-  Registration& operator=(const Registration&) = delete;
 
- private:
-  Core& core_;
-  uint32_t stream_;
+  std::shared_ptr<ClientConnection> connection_;
 };
 
 Awaitable<std::string> ClientImpl::run(std::shared_ptr<ClientImpl> self, RequestHead head,
                                        std::string payload) {
-  Core& core = *self->core_;
-  if (core.ended.is_set()) throw core.closed_error();
-  const Duration timeout = std::min(head.timeout, kMaxTimeout);
-  const auto what = [&] { return head.method + " of " + core.peer; };
-  if (timeout.count() < 0) throw_deadline_exceeded(what(), Duration(0));
-  const auto stream = core.session.start(ClientSession::Kind::kUnary, head, std::move(payload));
-  if (!stream) throw stream.error();
-  Pending waiter(core.channel->executor());
-  if (timeout.count() > 0) {
-    waiter.timer.expires_after(timeout);
-  } else {
-    waiter.timer.expires_at(asio::steady_timer::time_point::max());
+  ClientConnection& connection = *self->connection_;
+  const Duration timeout = head.timeout;
+  // A deadline that passed before the call.
+  const bool late = timeout.count() < 0;
+  if (!late) {
+    PendingCall call(connection, head, std::move(payload));
+    co_await call.wait(timeout);
+    if (call.result()) {
+      std::expected<std::string, Error> result = std::move(*call.result());
+      if (!result) throw std::move(result.error());
+      co_return std::move(*result);
+    }
   }
-  const Registration registration(core, *stream, waiter);
-  core.channel->flush();
-  error_code error;
-  co_await waiter.timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
-  if (!waiter.result) {
-    if (error) throw boost::system::system_error(error);
-    throw_deadline_exceeded(what(), timeout);
-  }
-  if (!*waiter.result) throw std::move(waiter.result->error());
-  co_return std::move(**waiter.result);
+  throw_deadline_exceeded(head.method + " of " + connection.peer(), late ? Duration(0) : timeout);
 }
 
 }  // namespace
 
+std::shared_ptr<Stream> Client::open_stream(std::string service, std::string method, StreamKind, std::string,
+                                            CallOptions) {
+  throw Error(Code::kUnimplemented, "this client opens no streams, not even " + service + "/" + method);
+}
+
 std::shared_ptr<Client> Client::create(StreamSocket socket, std::string peer) {
-  auto core = std::make_shared<Core>(std::move(socket), std::move(peer));
-  asio::co_spawn(core->channel->executor(), Core::read(core), asio::detached);
-  return std::make_shared<ClientImpl>(std::move(core));
+  auto connection = std::make_shared<ClientConnection>(std::move(socket), std::move(peer));
+  asio::co_spawn(connection->channel()->executor(), ClientConnection::read(connection), asio::detached);
+  return std::make_shared<ClientImpl>(std::move(connection));
 }
 
 }  // namespace kata::ttrpc

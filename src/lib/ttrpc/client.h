@@ -1,4 +1,4 @@
-// ttRPC client: concurrent unary calls over one stream connection (facts: ttrpc-wire, sections 1-6).
+// ttRPC client: concurrent unary calls and streams over one connection (facts: ttrpc-wire, sections 1-6).
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include "lib/async/awaitable.h"
 #include "lib/error/error.h"
 #include "lib/ttrpc/socket.h"
+#include "lib/ttrpc/stream.h"
 
 namespace kata::ttrpc {
 
@@ -36,6 +37,11 @@ class Client {
   // exceeds the 4 MiB limit. A cancelled call is forgotten and its late answer dropped.
   virtual Awaitable<std::string> call(std::string service, std::string method, std::string payload,
                                       CallOptions options) = 0;
+  // Opens a stream; errors of the server arrive with its first receive(). `request` is the one request of a
+  // kServerStream, and the first message or empty for kBidirectional. Dropping the last reference forgets the
+  // stream. The time-out is only told to the server. Fakes need not support it (kUnimplemented).
+  virtual std::shared_ptr<Stream> open_stream(std::string service, std::string method, StreamKind kind,
+                                              std::string request, CallOptions options);
   // Returns when the connection is closed, by whichever side.
   virtual Awaitable<> closed() = 0;
   [[nodiscard]] virtual bool is_open() const = 0;

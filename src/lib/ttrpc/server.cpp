@@ -21,8 +21,11 @@ bool same_user(StreamSocket& socket) {
 class ServerImpl final : public Server, public std::enable_shared_from_this<ServerImpl> {
  public:
   void add(const std::string& service, const std::string& method, Handler handler) override {
-    if (!methods_->services[service].try_emplace(method, std::move(handler)).second)
-      throw Error(Code::kAlreadyExists, "method " + service + "/" + method + " is served already");
+    insert(service, method, Method{std::move(handler), {}, {}});
+  }
+  void add_stream(const std::string& service, const std::string& method, StreamResult result,
+                  StreamHandler handler) override {
+    insert(service, method, Method{{}, std::move(handler), result});
   }
 
   Awaitable<> serve(StreamSocket socket, PeerCheck check) override {
@@ -37,6 +40,10 @@ class ServerImpl final : public Server, public std::enable_shared_from_this<Serv
   [[nodiscard]] size_t connections() const override { return connections_.size(); }
 
  private:
+  void insert(const std::string& service, const std::string& method, Method entry) {
+    if (!methods_->services[service].try_emplace(method, std::move(entry)).second)
+      throw Error(Code::kAlreadyExists, "method " + service + "/" + method + " is served already");
+  }
   static Awaitable<> run(std::shared_ptr<ServerImpl> self, StreamSocket socket, PeerCheck check);
 
   std::shared_ptr<MethodTable> methods_ = std::make_shared<MethodTable>();

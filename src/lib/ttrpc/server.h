@@ -13,6 +13,7 @@
 #include "lib/async/awaitable.h"
 #include "lib/error/error.h"
 #include "lib/ttrpc/socket.h"
+#include "lib/ttrpc/stream.h"
 
 namespace kata::ttrpc {
 
@@ -37,12 +38,14 @@ class Server {
   virtual ~Server() = default;
 
   virtual void add(const std::string& service, const std::string& method, Handler handler) = 0;
+  virtual void add_stream(const std::string& service, const std::string& method, StreamResult result,
+                          StreamHandler handler) = 0;
   // Serves one connection until it closes (its running handlers are cancelled then) or stop() is called.
   // Garbage from the peer is answered or ends this connection only, never throws. With kSameUser a Unix peer
   // of another uid or gid is closed at once (SO_PEERCRED).
   virtual Awaitable<> serve(StreamSocket socket, PeerCheck check) = 0;
-  // Closes all connections; serve() calls return soon after. Answers that are already complete are flushed
-  // first.
+  // Closes all connections; serve() calls return soon after. Handlers are cancelled; the answer of one that
+  // returns nevertheless (the one that called stop(), say) is still sent, like those that were complete.
   virtual void stop() = 0;
   [[nodiscard]] virtual size_t connections() const = 0;
 };

@@ -10,6 +10,7 @@
 
 #include "lib/async/deadline.h"
 #include "lib/log/log.h"
+#include "lib/ttrpc/server_stream.h"
 
 namespace kata::ttrpc {
 namespace {
@@ -35,10 +36,18 @@ Error handler_error(const std::exception_ptr& exception) {
 
 }  // namespace
 
+const Method* MethodTable::find(std::string_view service, std::string_view method) const {
+  const auto methods = services.find(service);
+  if (methods == services.end()) return nullptr;
+  const auto found = methods->second.find(method);
+  return found == methods->second.end() ? nullptr : &found->second;
+}
+
 MethodKind MethodTable::kind(std::string_view service, std::string_view method) const {
-  const auto found = services.find(service);
-  if (found == services.end()) return MethodKind::kUnknownService;
-  return found->second.contains(method) ? MethodKind::kUnary : MethodKind::kUnknownMethod;
+  if (!services.contains(service)) return MethodKind::kUnknownService;
+  const Method* const found = find(service, method);
+  if (found == nullptr) return MethodKind::kUnknownMethod;
+  return found->unary ? MethodKind::kUnary : MethodKind::kStream;
 }
 
 ServerConnection::ServerConnection(StreamSocket socket, std::shared_ptr<const MethodTable> methods)
@@ -92,22 +101,47 @@ Awaitable<> ServerConnection::end_handlers() {
 }
 
 void ServerConnection::perform(ServerSession::Action action) {
-  if (auto* const call = std::get_if<ServerSession::Call>(&action)) start(std::move(*call));
+  if (auto* const call = std::get_if<ServerSession::Call>(&action)) {
+    start(std::move(*call));
+  } else if (auto* const open = std::get_if<ServerSession::Open>(&action)) {
+    start(std::move(*open));
+  } else if (auto* const message = std::get_if<ServerSession::Message>(&action)) {
+    deliver(std::move(*message));
+  } else if (const auto* const closed = std::get_if<ServerSession::RemoteClosed>(&action)) {
+    remote_closed(closed->stream);
+  } else {
+    const auto found = streams_.find(std::get<ServerSession::Abort>(action).stream);
+    if (found != streams_.end())
+      abort(found->second, Error(Code::kResourceExhausted, "a message of the stream exceeds the limit"));
+  }
+}
+
+ServerConnection::RunningList::iterator ServerConnection::add_running(uint32_t stream,
+                                                                      const RequestHead& head) {
+  const auto running = running_.emplace(running_.end());
+  running->stream = stream;
+  if (head.timeout.count() <= 0) return running;
+  running->deadline = std::make_unique<asio::steady_timer>(channel_->executor(), head.timeout);
+  auto text = head.method + ": not done within " + duration_text(head.timeout);
+  // The timer dies with its entry, and then its handler gets an error and touches nothing.
+  running->deadline->async_wait(
+      [self = shared_from_this(), running, text = std::move(text)](const error_code& error) {
+        if (!error) self->abort(running, Error(Code::kDeadlineExceeded, text));
+      });
+  return running;
 }
 
 void ServerConnection::start(ServerSession::Call call) {
-  const auto running = running_.emplace(running_.end());
-  running->stream = call.stream;
   RequestHead& head = call.request.head;
-  const Handler& handler = methods_->services.find(head.service)->second.find(head.method)->second;
-  if (head.timeout.count() > 0) set_deadline(running, head.timeout, head.method);
+  const Method& method = *methods_->find(head.service, head.method);
+  const auto running = add_running(call.stream, head);
   auto finish = [self = shared_from_this(), running](const std::exception_ptr& exception,
                                                      std::string answer) {
     self->finished(running, exception, std::move(answer));
   };
   try {
     RequestInfo info{head.timeout, std::move(head.metadata)};
-    asio::co_spawn(channel_->executor(), handler(std::move(call.request.payload), std::move(info)),
+    asio::co_spawn(channel_->executor(), method.unary(std::move(call.request.payload), std::move(info)),
                    asio::bind_cancellation_slot(running->cancel.slot(), std::move(finish)));
   } catch (...) {
     // A handler that is no coroutine itself may throw before there is one.
@@ -115,32 +149,74 @@ void ServerConnection::start(ServerSession::Call call) {
   }
 }
 
-void ServerConnection::set_deadline(RunningList::iterator running, std::chrono::nanoseconds timeout,
-                                    const std::string& method) {
-  running->deadline = std::make_unique<asio::steady_timer>(channel_->executor(), timeout);
-  // The timer dies with its entry, and then its handler gets an error and touches nothing.
-  running->deadline->async_wait(
-      [self = shared_from_this(), running, timeout, method](const error_code& error) {
-        if (error) return;
-        running->answered = true;
-        self->session_.fail(running->stream, Error(Code::kDeadlineExceeded,
-                                                   method + ": not done within " + duration_text(timeout)));
-        self->channel_->flush();
-        running->cancel.emit(asio::cancellation_type::all);
-      });
+void ServerConnection::start(ServerSession::Open open) {
+  RequestHead& head = open.request.head;
+  const Method& method = *methods_->find(head.service, head.method);
+  const auto running = add_running(open.stream, head);
+  running->messages =
+      std::make_shared<ServerStream>(weak_from_this(), channel_->executor(), open.stream, method.result);
+  streams_.insert_or_assign(open.stream, running);
+  auto finish = [self = shared_from_this(), running](const std::exception_ptr& exception) {
+    self->finished(running, exception, {});
+  };
+  try {
+    RequestInfo info{head.timeout, std::move(head.metadata)};
+    asio::co_spawn(channel_->executor(), method.stream(running->messages, std::move(info)),
+                   asio::bind_cancellation_slot(running->cancel.slot(), std::move(finish)));
+  } catch (...) {
+    finished(running, std::current_exception(), {});
+  }
+}
+
+void ServerConnection::deliver(ServerSession::Message message) {
+  const auto found = streams_.find(message.stream);
+  if (found == streams_.end()) return;
+  if (found->second->messages->inbox().push(std::move(message.data)) == StreamInbox::Taken::kFull)
+    abort(found->second, inbox_full_error());
+}
+
+void ServerConnection::remote_closed(uint32_t stream) {
+  const auto found = streams_.find(stream);
+  if (found != streams_.end()) found->second->messages->inbox().end();
+}
+
+void ServerConnection::abort(RunningList::iterator running, Error error) {
+  if (running->answered) return;
+  running->answered = true;
+  session_.fail(running->stream, error);
+  if (running->messages) {
+    streams_.erase(running->stream);
+    running->messages->finish();
+    running->messages->inbox().fail(std::move(error));
+  }
+  channel_->flush();
+  // Last: the handler may end within this call, and its entry with it.
+  running->cancel.emit(asio::cancellation_type::all);
+}
+
+void ServerConnection::answer_stream(uint32_t stream, std::string result) {
+  const auto found = streams_.find(stream);
+  if (found == streams_.end()) return;
+  found->second->answered = true;
+  streams_.erase(found);
+  session_.respond(stream, std::move(result));
 }
 
 void ServerConnection::finished(RunningList::iterator running, const std::exception_ptr& exception,
                                 std::string answer) {
-  const uint32_t stream = running->stream;
-  const bool answered = running->answered;
-  running_.erase(running);
+  RunningList taken;
+  taken.splice(taken.begin(), running_, running);
+  const Running& ended = taken.front();
   if (running_.empty()) idle_.cancel();
-  if (answered) return;
+  if (ended.messages) ended.messages->finish();
+  if (ended.answered) return;
+  if (ended.messages) streams_.erase(ended.stream);
   if (exception) {
-    session_.fail(stream, handler_error(exception));
+    session_.fail(ended.stream, handler_error(exception));
+  } else if (ended.messages && ended.messages->result() == StreamResult::kMessages) {
+    session_.end(ended.stream);
   } else {
-    session_.respond(stream, std::move(answer));
+    session_.respond(ended.stream, std::move(answer));
   }
   channel_->flush();
 }
