@@ -86,7 +86,7 @@ Awaitable<> ServerConnection::read_all() {
     error = co_await channel_->read();
   }
   if (error == asio::error::eof && session_.input().inside_frame())
-    log::warning("ttRPC peer closed in the middle of a message");
+    log::debug("ttRPC peer closed in the middle of a message");
 }
 
 Awaitable<> ServerConnection::end_handlers() {

@@ -1,110 +1,9 @@
-// Client and server over socket pairs.
-#include <string>
-#include <sys/socket.h>
-#include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/read.hpp>
-#include <boost/asio/use_future.hpp>
-#include <boost/asio/write.hpp>
-
-#include "lib/async/deadline.h"
-#include "lib/async/event.h"
-#include "lib/async/task_group.h"
-#include "lib/ttrpc/client.h"
+// Unary calls between client and server over socket pairs.
 #include "lib/ttrpc/codec.h"
-#include "lib/ttrpc/envelope.h"
-#include "lib/ttrpc/server.h"
+#include "lib/ttrpc/socket_fixture.h"
 
 namespace kata::ttrpc {
 namespace {
-
-using std::chrono_literals::operator""ms;
-using std::chrono_literals::operator""s;
-
-// A server with a few methods on one end of a socket pair; the other end is for the test.
-class TtrpcSocketTest : public testing::Test {
- protected:
-  TtrpcSocketTest()
-      : never_(context_.get_executor()),
-        group_(context_.get_executor(), [](std::string_view task, const Error& error) {
-          ADD_FAILURE() << task << ": " << error.message();
-        }) {
-    server_->add("test.Echo", "Echo",
-                 [](std::string payload, RequestInfo) -> Awaitable<std::string> { co_return payload; });
-    server_->add("test.Echo", "Hang", [this](std::string, RequestInfo) -> Awaitable<std::string> {
-      const Counter running(hanging_);
-      co_await never_.wait();
-      co_return "";
-    });
-    server_->add("test.Echo", "Fail", [](std::string payload, RequestInfo) -> Awaitable<std::string> {
-      if (payload == "runtime") throw std::runtime_error("broken");
-      throw Error(Code::kNotFound, payload);
-      co_return "";
-    });
-    server_->add("test.Echo", "Large", [](std::string payload, RequestInfo) -> Awaitable<std::string> {
-      co_return std::string(std::stoul(payload), 'x');
-    });
-    server_->add("test.Echo", "Stop", [this](std::string, RequestInfo) -> Awaitable<std::string> {
-      server_->stop();
-      co_return "stopped";
-    });
-    server_->add("test.Echo", "Info", [](std::string, RequestInfo info) -> Awaitable<std::string> {
-      std::string text = std::to_string(info.timeout.count());
-      for (const auto& [key, value] : info.metadata) text += " " + key + "=" + value;
-      co_return text;
-    });
-  }
-
-  struct Counter {
-    explicit Counter(int& counted) : count(counted) { ++count; }
-    ~Counter() { --count; }
-    int& count;
-  };
-
-  StreamSocket serve(Server::PeerCheck check = Server::PeerCheck::kNone) {
-    int fds[2];
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    const asio::generic::stream_protocol protocol(AF_UNIX, 0);
-    group_.spawn("serve", server_->serve(StreamSocket(context_, protocol, fds[0]), check));
-    return {context_, protocol, fds[1]};
-  }
-
-  // Runs a coroutine to its end, then everything that the loop still has to do.
-  template <typename T>
-  T run(Awaitable<T> task) {
-    auto future = asio::co_spawn(context_, with_deadline(std::move(task), 60s, "the test"), asio::use_future);
-    context_.restart();
-    context_.run();
-    return future.get();
-  }
-
-  static std::string outcome(const std::exception_ptr& exception) {
-    const Error error = to_error(exception);
-    return code_name(error.code()) + "|" + error.message();
-  }
-
-  // The answer, or "CODE|message".
-  static Awaitable<std::string> try_call(std::shared_ptr<Client> client, std::string method,
-                                         std::string payload, CallOptions options = {}) {
-    try {
-      co_return co_await client->call("test.Echo", method, std::move(payload), std::move(options));
-    } catch (...) {
-      co_return outcome(std::current_exception());
-    }
-  }
-
-  asio::io_context context_;
-  Event never_;
-  int hanging_ = 0;
-  std::shared_ptr<Server> server_ = Server::create();
-  TaskGroup group_;
-};
 
 TEST_F(TtrpcSocketTest, CallsAnswersAndErrors) {
   struct Row {
@@ -116,9 +15,14 @@ TEST_F(TtrpcSocketTest, CallsAnswersAndErrors) {
   const std::vector<Row> rows = {
       {"answer", "Echo", "hello", "hello"},
       {"empty answer", "Echo", "", ""},
+      {"64 KiB", "Echo", std::string(65536, 'k'), std::string(65536, 'k')},
       {"error with code", "Fail", "container c1 not found", "NOT_FOUND|container c1 not found"},
       {"other exception", "Fail", "runtime", "INTERNAL|broken"},
       {"unknown method", "Nothing", "", "UNIMPLEMENTED|method test.Echo/Nothing is unknown"},
+      {"unary call of a stream", "Count", "x", "1"},
+      {"oversize answer", "Large", "4194305",
+       "RESOURCE_EXHAUSTED|response of 4194310 bytes exceeds the message limit of 4194304 bytes"},
+      {"the connection is usable after all this", "Echo", "bye", "bye"},
   };
   auto body = [&]() -> Awaitable<> {
     auto client = Client::create(serve(), "test");
@@ -152,6 +56,125 @@ TEST_F(TtrpcSocketTest, TwoHundredConcurrentCallsBesideLongPolls) {
   };
   run(body());
   EXPECT_EQ(hanging_, 0) << "handlers are cancelled when the connection ends";
+}
+
+TEST_F(TtrpcSocketTest, LargestMessagesBothWays) {
+  // Envelope of the request: service 11, method 6, payload tag and length 5 bytes; of the response: 5.
+  const std::string largest(kMaxDataLength - 22, 'q');
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    EXPECT_EQ(co_await try_call(client, "Echo", largest), largest);
+    const std::string refused = co_await try_call(client, "Echo", largest + "q");
+    EXPECT_THAT(refused, testing::StartsWith("RESOURCE_EXHAUSTED|request Echo of 4194305 bytes exceeds"));
+    EXPECT_EQ((co_await try_call(client, "Large", "4194299")).size(), 4194299U);
+    EXPECT_EQ(co_await try_call(client, "Echo", "small"), "small");
+  };
+  run(body());
+}
+
+TEST_F(TtrpcSocketTest, TimeoutsOnBothSides) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "agent of sandbox s1");
+    const std::string late = co_await try_call(client, "Hang", "", CallOptions{20ms, {}});
+    EXPECT_THAT(late, testing::StartsWith("DEADLINE_EXCEEDED|Hang"));
+    EXPECT_THAT(late, testing::HasSubstr("not done within 20 ms"));
+    EXPECT_EQ(co_await try_call(client, "Hang", "", CallOptions{-1ms, {}}),
+              "DEADLINE_EXCEEDED|Hang of agent of sandbox s1: not done within 0 ms");
+    EXPECT_EQ(co_await try_call(client, "Echo", "next", CallOptions{10s, {}}), "next");
+    while (hanging_ > 0) co_await pause_for(1ms);  // The server's deadline is as long, and began later.
+    CallOptions options{2500ms, {{"Containerd-Namespace-TTRPC", "k8s.io"}, {"a", "1"}, {"a", "2"}}};
+    EXPECT_EQ(co_await try_call(client, "Info", "", std::move(options)),
+              "2500000000 containerd-namespace-ttrpc=k8s.io a=1 a=2");
+  };
+  run(body());
+}
+
+TEST_F(TtrpcSocketTest, CancelledCallIsForgotten) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    TaskGroup group(context_.get_executor(), nullptr);
+    auto call = [&]() -> Awaitable<> { co_await client->call("test.Echo", "Large", "1000000", {}); };
+    group.spawn("call", call());
+    EXPECT_EQ(co_await try_call(client, "Echo", "x"), "x");
+    group.spawn("call", call());
+    group.cancel();
+    co_await group.join();
+    EXPECT_EQ(co_await try_call(client, "Echo", "y"), "y") << "the late answer is dropped";
+  };
+  run(body());
+}
+
+TEST_F(TtrpcSocketTest, CloseFailsPendingAndLaterCalls) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "agent of sandbox s1");
+    TaskGroup group(context_.get_executor(), nullptr);
+    std::string outcome;
+    auto call = [&]() -> Awaitable<> { outcome = co_await try_call(client, "Hang", ""); };
+    group.spawn("call", call());
+    EXPECT_EQ(co_await try_call(client, "Echo", "x"), "x");
+    EXPECT_TRUE(client->is_open());
+    server_->stop();
+    co_await client->closed();
+    co_await group.join();
+    // The server cancels its handlers first, and tells.
+    EXPECT_EQ(outcome, "CANCELLED|the call was cancelled");
+    EXPECT_FALSE(client->is_open());
+    EXPECT_EQ(co_await try_call(client, "Echo", "x"),
+              "UNAVAILABLE|connection to agent of sandbox s1 is closed: the peer closed it");
+    client->close();
+    co_await client->closed();
+    auto second = Client::create(serve(), "stopped server");
+    EXPECT_THAT(co_await try_call(second, "Echo", "x"), testing::StartsWith("UNAVAILABLE|"));
+  };
+  run(body());
+}
+
+TEST_F(TtrpcSocketTest, AnswerOfTheCallThatStopsTheServerArrives) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    EXPECT_EQ(co_await try_call(client, "Stop", ""), "stopped");
+    co_await client->closed();
+  };
+  run(body());
+  EXPECT_EQ(server_->connections(), 0U);
+}
+
+TEST_F(TtrpcSocketTest, LastHandleGoneClosesTheConnection) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    EXPECT_EQ(co_await try_call(client, "Echo", "x"), "x");
+    EXPECT_EQ(server_->connections(), 1U);
+    auto pending = try_call(std::exchange(client, nullptr), "Echo", "kept alive by its call");
+    EXPECT_EQ(co_await std::move(pending), "kept alive by its call");
+  };
+  run(body());
+  EXPECT_EQ(server_->connections(), 0U);
+}
+
+TEST_F(TtrpcSocketTest, PeerCheckAcceptsTheSameUser) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(Server::PeerCheck::kSameUser), "test");
+    EXPECT_EQ(co_await try_call(client, "Echo", "x"), "x");
+  };
+  run(body());
+}
+
+TEST_F(TtrpcSocketTest, PeerCheckRefusesAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to change the effective user";
+  StreamSocket socket = serve(Server::PeerCheck::kSameUser);
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(std::move(socket), "test");
+    EXPECT_THAT(co_await try_call(client, "Echo", "x"), testing::StartsWith("UNAVAILABLE|"));
+  };
+  // The pair was made as root; the server compares with who it is now.
+  ASSERT_EQ(::setegid(65534), 0);
+  run(body());
+  ASSERT_EQ(::setegid(0), 0);
+}
+
+TEST_F(TtrpcSocketTest, AMethodIsServedOnce) {
+  const auto again = [&] { server_->add("test.Echo", "Echo", nullptr); };
+  EXPECT_THROW(again(), Error);
 }
 
 }  // namespace
