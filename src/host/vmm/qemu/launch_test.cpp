@@ -1,0 +1,96 @@
+#include "host/vmm/qemu/launch.h"
+
+#include <filesystem>
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "lib/error/error.h"
+#include "lib/fd/io.h"
+
+namespace kata::vmm::qemu {
+namespace {
+
+using testing::HasSubstr;
+
+class CheckSpecTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directories(folder_);
+    for (const char* name : {"vmlinux", "initrd", "image", "qemu-not-executable"})
+      write_file(folder_ + "/" + name, "x");
+    spec_.id = "sb1";
+    spec_.program = "/bin/true";
+    spec_.boot.kernel = folder_ + "/vmlinux";
+    spec_.boot.initrd = folder_ + "/initrd";
+    spec_.memory.mib = 256;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string folder_ = testing::TempDir() + "check-spec-" + std::to_string(::getpid());
+  VmSpec spec_;
+};
+
+TEST_F(CheckSpecTest, NamesWhatIsWrongAndTheKeyToChange) {
+  struct Row {
+    const char* name;
+    std::function<void(VmSpec&)> change;
+    Code code;
+    std::string message;
+  };
+  const std::vector<Row> rows = {
+      {"good", [](VmSpec&) {}, Code::kOk, ""},
+      {"no QEMU", [](VmSpec& s) { s.program = "/x/qemu"; }, Code::kNotFound,
+       "QEMU /x/qemu not found (hypervisor.qemu.path)"},
+      {"QEMU not executable", [this](VmSpec& s) { s.program = folder_ + "/qemu-not-executable"; },
+       Code::kPermissionDenied, "is not executable (hypervisor.qemu.path)"},
+      {"no kernel", [](VmSpec& s) { s.boot.kernel = "/x/vmlinux"; }, Code::kNotFound,
+       "guest kernel /x/vmlinux not found (hypervisor.qemu.kernel)"},
+      {"kernel is a folder", [this](VmSpec& s) { s.boot.kernel = folder_; }, Code::kInvalidArgument,
+       "is not a file"},
+      {"no initrd", [](VmSpec& s) { s.boot.initrd = "/x/initrd"; }, Code::kNotFound,
+       "guest initrd /x/initrd not found (hypervisor.qemu.initrd)"},
+      {"no image",
+       [](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = "/x/image";
+       },
+       Code::kNotFound, "guest image /x/image not found (hypervisor.qemu.image)"},
+      {"both", [this](VmSpec& s) { s.boot.image = folder_ + "/image"; }, Code::kInvalidArgument,
+       "exactly one of"},
+      {"neither", [](VmSpec& s) { s.boot.initrd.clear(); }, Code::kInvalidArgument, "exactly one of"},
+      {"no firmware", [](VmSpec& s) { s.boot.firmware = "/x/rom"; }, Code::kNotFound,
+       "(hypervisor.qemu.firmware)"},
+      {"memory at the floor", [](VmSpec& s) { s.memory.mib = memory_floor_mib(1, 1); }, Code::kOk, ""},
+      {"memory below the floor", [](VmSpec& s) { s.memory.mib = memory_floor_mib(1, 1) - 1; },
+       Code::kFailedPrecondition, "raise hypervisor.qemu.default_memory"},
+      {"no vCPU", [](VmSpec& s) { s.cpu.boot = 0; }, Code::kInvalidArgument, "no vCPU"},
+      {"share without shared memory", [](VmSpec& s) { s.shares = {ShareSpec{.tag = "t", .socket = "/s"}}; },
+       Code::kInvalidArgument, "shared guest memory"},
+      {"vsock without shared memory",
+       [](VmSpec& s) { s.vsock = VsockSpec{.kind = VsockSpec::Kind::kVhostUser, .cid = 3, .socket = "/s"}; },
+       Code::kInvalidArgument, "shared guest memory"},
+      {"vsock without device", [](VmSpec& s) { s.vsock = VsockSpec{}; }, Code::kInvalidArgument,
+       "no open device"},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.name);
+    VmSpec spec = spec_;
+    row.change(spec);
+    Code code = Code::kOk;
+    std::string message;
+    try {
+      check_spec(spec);
+    } catch (const Error& error) {
+      code = error.code();
+      message = error.message();
+    }
+    EXPECT_EQ(code, row.code);
+    EXPECT_THAT(message, HasSubstr(row.message));
+  }
+}
+
+}  // namespace
+}  // namespace kata::vmm::qemu
