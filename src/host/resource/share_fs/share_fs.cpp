@@ -8,6 +8,8 @@
 
 #include <unistd.h>
 
+#include <boost/asio/cancellation_state.hpp>
+
 #include "host/resource/share_fs/daemon.h"
 #include "lib/async/child_process.h"
 #include "lib/async/deadline.h"
@@ -76,6 +78,8 @@ Awaitable<> ShareFs::prepare() {
     failure = std::current_exception();
   }
   if (failure) {
+    // Cleaning up comes to its end even when the preparation was given up from outside.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     const Error error = to_error(failure);
     // A folder that was there before is somebody else's.
     if (error.code() == Code::kAlreadyExists) {

@@ -119,6 +119,15 @@ Awaitable<> Machine::become_ready() {
                            {"milliseconds", milliseconds(steady_clock::now() - begin)}});
 }
 
+Awaitable<> Machine::let_end(Duration limit) {
+  const auto self = shared_from_this();
+  try {
+    co_await with_deadline(ended_.wait(), limit, "waiting for QEMU to end");
+  } catch (const Error& error) {
+    log::debug("QEMU does not end by itself", {{"reason", error.message()}});
+  }
+}
+
 Awaitable<> Machine::stop() {
   const auto self = shared_from_this();
   phase_ = Phase::kStopping;

@@ -22,6 +22,8 @@ class Machine : public std::enable_shared_from_this<Machine> {
 
   // Returns when the vCPUs run. kUnavailable when QEMU closes its monitor before that.
   Awaitable<> become_ready();
+  // Waits at most `limit` for an end that is already under way.
+  Awaitable<> let_end(Duration limit);
   // QMP quit, SIGTERM, SIGKILL, each with its limit.
   Awaitable<> stop();
   Awaitable<VmExit> wait();

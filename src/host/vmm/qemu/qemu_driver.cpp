@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <boost/asio/cancellation_state.hpp>
+
 #include "host/vmm/accelerator.h"
 #include "host/vmm/qemu/launch.h"
 #include "host/vmm/qemu/machine.h"
@@ -15,6 +17,9 @@ namespace {
 // From the start of the process to running vCPUs: some 50 ms on an idle machine; vhost-user devices are
 // waited for.
 constexpr Duration kStartLimit = std::chrono::seconds(30);
+
+// Between closing its monitor and its end QEMU does nothing that takes time.
+constexpr Duration kLeaveLimit = std::chrono::seconds(1);
 
 class QemuDriver final : public VmDriver {
  public:
@@ -70,15 +75,17 @@ Awaitable<> QemuDriver::start(VmSpec spec) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (failure) {
-    const Error error = to_error(failure);
-    co_await machine->stop();
-    const VmExit exit = co_await machine->wait();
-    // QEMU's own words say more than a closed connection.
-    if (error.code() == Code::kUnavailable && !exit.reason.empty())
-      throw Error(Code::kInternal, context + ": " + exit.reason);
-    throw error.within(context);
-  }
+  if (!failure) co_return;
+  // Cleaning up comes to its end even when the start was given up from outside.
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  const Error error = to_error(failure);
+  // QEMU's own words say more than its closed monitor.
+  const bool left = error.code() == Code::kUnavailable;
+  if (left) co_await machine->let_end(kLeaveLimit);
+  co_await machine->stop();
+  const VmExit exit = co_await machine->wait();
+  if (left) throw Error(Code::kInternal, context + ": " + exit.reason);
+  throw error.within(context);
 }
 
 }  // namespace

@@ -11,13 +11,10 @@
 namespace kata::vmm {
 namespace {
 
-// A guest kernel: $KATA_TEST_KERNEL and $KATA_TEST_INITRD, else what image/build made.
+// The guest that image/build made in this checkout, unless the environment names another.
 std::string guest_file(const char* variable, const std::string& name) {
-  if (const char* set = std::getenv(variable)) return set;
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const std::string base = cache != nullptr ? cache : std::string(home != nullptr ? home : "") + "/.cache";
-  return base + "/kata-cpp/guest/" + name;
+  const char* set = std::getenv(variable);
+  return set != nullptr ? set : "build/guest/" + name;
 }
 
 DriverCase make_qemu_case() {
@@ -37,6 +34,58 @@ DriverCase make_qemu_case() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Qemu, DriverConformance, testing::Values(&make_qemu_case));
+
+// What only a real QEMU shows; uses the suite's loop.
+class QemuDriverTest : public DriverConformance {
+ protected:
+  std::string start_failure(const VmSpec& spec) {
+    try {
+      run(driver_->start(spec));
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return {};
+  }
+};
+
+TEST_P(QemuDriverTest, ItsOwnWordsWhenItDoesNotStart) {
+  VmSpec spec = case_.spec;
+  spec.machine_accelerators = "no-such-property=on";
+  const std::string message = start_failure(spec);
+  EXPECT_THAT(message, testing::StartsWith("starting VM " + spec.id + ": QEMU ended with exit code 1: "));
+  EXPECT_THAT(message, testing::HasSubstr("no-such-property"));
+}
+
+TEST_P(QemuDriverTest, APeerThatIsNotThereIsNamed) {
+  VmSpec spec = case_.spec;
+  spec.memory.shared = true;
+  spec.shares = {ShareSpec{.tag = "kataShared", .socket = "/nonexistent/virtiofsd.sock"}};
+  EXPECT_THAT(start_failure(spec), testing::HasSubstr("/nonexistent/virtiofsd.sock"));
+}
+
+TEST_P(QemuDriverTest, APanicIsReportedWithTheLastLines) {
+  VmSpec spec = case_.spec;
+  // Without an init there is nothing to run: the kernel panics.
+  spec.boot.command_line += " rdinit=/nonexistent";
+  run(driver_->start(spec));
+  EXPECT_THAT(run(driver_->guest_failure()), testing::HasSubstr("panicked"));
+  const VmExit exit = run(driver_->wait());
+  EXPECT_THAT(exit.reason, testing::HasSubstr("Kernel panic - not syncing"));
+  EXPECT_FALSE(driver_->last_console_lines(5).empty());
+  EXPECT_EQ(exit.status.code, 0);
+}
+
+TEST_P(QemuDriverTest, JoinsTheCgroupAndASessionOfItsOwn) {
+  VmSpec spec = case_.spec;
+  spec.cgroup_procs = {"/nonexistent/cgroup.procs"};
+  EXPECT_THAT(start_failure(spec), testing::HasSubstr("joining the cgroup"));
+  EXPECT_EQ(driver_->pid(), -1);
+  spec.cgroup_procs.clear();
+  run(driver_->start(spec));
+  EXPECT_EQ(::getsid(driver_->pid()), driver_->pid());
+}
+
+INSTANTIATE_TEST_SUITE_P(Qemu, QemuDriverTest, testing::Values(&make_qemu_case));
 
 }  // namespace
 }  // namespace kata::vmm
