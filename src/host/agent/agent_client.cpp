@@ -1,0 +1,283 @@
+#include "host/agent/agent_client.h"
+
+#include <utility>
+
+#include "host/agent/spec_message.h"
+#include "lib/error/error.h"
+
+#include "agent/agent.pb.h"
+#include "agent/health.pb.h"
+
+namespace kata::agent {
+namespace {
+
+constexpr const char* kAgentService = "grpc.AgentService";
+constexpr const char* kHealthService = "grpc.Health";
+
+using Empty = google::protobuf::Empty;
+
+void to_message(const Storage& storage, grpc::Storage& message) {
+  message.set_driver(storage.driver);
+  for (const std::string& option : storage.driver_options) message.add_driver_options(option);
+  message.set_source(storage.source);
+  message.set_fstype(storage.fstype);
+  for (const std::string& option : storage.options) message.add_options(option);
+  message.set_mount_point(storage.mount_point);
+  message.set_shared(storage.shared);
+}
+
+MemoryData from_message(const grpc::MemoryData& message) {
+  return {.usage = message.usage(),
+          .max_usage = message.max_usage(),
+          .failcnt = message.failcnt(),
+          .limit = message.limit()};
+}
+
+std::vector<IoCounter> from_message(
+    const google::protobuf::RepeatedPtrField<grpc::BlkioStatsEntry>& entries) {
+  std::vector<IoCounter> counters;
+  for (const auto& entry : entries) {
+    counters.push_back(
+        {.major = entry.major(), .minor = entry.minor(), .op = entry.op(), .value = entry.value()});
+  }
+  return counters;
+}
+
+void read_cpu(const grpc::CpuStats& message, ContainerCounters& counters) {
+  counters.cpu_total = message.cpu_usage().total_usage();
+  counters.cpu_kernel = message.cpu_usage().usage_in_kernelmode();
+  counters.cpu_user = message.cpu_usage().usage_in_usermode();
+  counters.per_cpu.assign(message.cpu_usage().percpu_usage().begin(),
+                          message.cpu_usage().percpu_usage().end());
+  counters.periods = message.throttling_data().periods();
+  counters.throttled_periods = message.throttling_data().throttled_periods();
+  counters.throttled_time = message.throttling_data().throttled_time();
+}
+
+ContainerCounters from_message(const grpc::StatsContainerResponse& message) {
+  ContainerCounters counters;
+  const auto& cgroup = message.cgroup_stats();
+  read_cpu(cgroup.cpu_stats(), counters);
+  counters.pids_current = cgroup.pids_stats().current();
+  counters.pids_limit = cgroup.pids_stats().limit();
+  counters.cache = cgroup.memory_stats().cache();
+  counters.memory = from_message(cgroup.memory_stats().usage());
+  counters.swap = from_message(cgroup.memory_stats().swap_usage());
+  counters.kernel = from_message(cgroup.memory_stats().kernel_usage());
+  for (const auto& [name, value] : cgroup.memory_stats().stats()) counters.memory_stat[name] = value;
+  counters.io_service_bytes = from_message(cgroup.blkio_stats().io_service_bytes_recursive());
+  counters.io_serviced = from_message(cgroup.blkio_stats().io_serviced_recursive());
+  for (const auto& [size, value] : cgroup.hugetlb_stats()) {
+    counters.hugetlb[size] = {
+        .usage = value.usage(), .max_usage = value.max_usage(), .failcnt = value.failcnt()};
+  }
+  for (const auto& link : message.network_stats()) {
+    counters.network.push_back({.name = link.name(),
+                                .rx_bytes = link.rx_bytes(),
+                                .rx_packets = link.rx_packets(),
+                                .rx_errors = link.rx_errors(),
+                                .rx_dropped = link.rx_dropped(),
+                                .tx_bytes = link.tx_bytes(),
+                                .tx_packets = link.tx_packets(),
+                                .tx_errors = link.tx_errors(),
+                                .tx_dropped = link.tx_dropped()});
+  }
+  return counters;
+}
+
+// A request that names a process.
+template <typename Request>
+Request process_request(const std::string& id, const std::string& exec_id) {
+  Request request;
+  request.set_container_id(id);
+  request.set_exec_id(exec_id);
+  return request;
+}
+
+template <typename Request>
+Request container_request(const std::string& id) {
+  Request request;
+  request.set_container_id(id);
+  return request;
+}
+
+// Adds the call and the container to whatever goes wrong.
+template <typename Response>
+Awaitable<Response> described(Awaitable<Response> answer, std::string context) {
+  std::exception_ptr failure;
+  Response response;
+  try {
+    response = co_await std::move(answer);
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  if (failure) throw to_error(failure).within(context);
+  co_return response;
+}
+
+}  // namespace
+
+AgentClient::AgentClient(StreamSocket socket, std::string sandbox_id, Limits limits)
+    : sandbox_id_(std::move(sandbox_id)),
+      limits_(limits),
+      client_(ttrpc::Client::create(std::move(socket), "agent of sandbox " + sandbox_id_)) {}
+
+template <typename Response>
+Awaitable<Response> AgentClient::call(const char* method, const google::protobuf::MessageLite& request,
+                                      const std::string& id, Limit limit) {
+  ttrpc::CallOptions options;
+  if (limit == Limit::kRequest) options.timeout = limits_.request;
+  std::string context = std::string("guest agent, ") + method;
+  if (!id.empty()) context += " of container " + id;
+  return described<Response>(ttrpc::call<Response>(client_, kAgentService, method, request, options),
+                             std::move(context));
+}
+
+Awaitable<> AgentClient::check() {
+  ttrpc::CallOptions options;
+  options.timeout = limits_.health;
+  const grpc::CheckRequest request;
+  const auto answer =
+      co_await ttrpc::call<grpc::HealthCheckResponse>(client_, kHealthService, "Check", request, options);
+  if (answer.status() != grpc::HealthCheckResponse::SERVING)
+    throw Error(Code::kUnavailable, "guest agent does not serve");
+}
+
+Awaitable<> AgentClient::create_sandbox(SandboxSetup setup) {
+  grpc::CreateSandboxRequest request;
+  request.set_sandbox_id(setup.sandbox_id);
+  request.set_hostname(setup.hostname);
+  for (const std::string& line : setup.dns) request.add_dns(line);
+  for (const Storage& storage : setup.storages) to_message(storage, *request.add_storages());
+  request.set_guest_hook_path(setup.guest_hook_path);
+  for (const KernelModule& module : setup.kernel_modules) {
+    auto* item = request.add_kernel_modules();
+    item->set_name(module.name);
+    for (const std::string& parameter : module.parameters) item->add_parameters(parameter);
+  }
+  co_await call<Empty>("CreateSandbox", request, "");
+}
+
+Awaitable<> AgentClient::destroy_sandbox() {
+  ttrpc::CallOptions options;
+  options.timeout = std::chrono::seconds(1);
+  const grpc::DestroySandboxRequest request;
+  co_await ttrpc::call<Empty>(client_, kAgentService, "DestroySandbox", request, options);
+}
+
+Awaitable<GuestDetails> AgentClient::guest_details() {
+  grpc::GuestDetailsRequest request;
+  request.set_mem_block_size(true);
+  request.set_mem_hotplug_probe(true);
+  const auto answer = co_await call<grpc::GuestDetailsResponse>("GetGuestDetails", request, "");
+  GuestDetails details;
+  details.agent_version = answer.agent_details().version();
+  details.memory_block_bytes = answer.mem_block_size_bytes();
+  details.storage_drivers.assign(answer.agent_details().storage_handlers().begin(),
+                                 answer.agent_details().storage_handlers().end());
+  details.features.assign(answer.agent_details().extra_features().begin(),
+                          answer.agent_details().extra_features().end());
+  co_return details;
+}
+
+Awaitable<std::string> AgentClient::oom_event() {
+  const grpc::GetOOMEventRequest request;
+  const auto answer = co_await call<grpc::OOMEvent>("GetOOMEvent", request, "", Limit::kNone);
+  co_return answer.container_id();
+}
+
+Awaitable<std::string> AgentClient::metrics() {
+  const grpc::GetMetricsRequest request;
+  const auto answer = co_await call<grpc::Metrics>("GetMetrics", request, "");
+  co_return answer.metrics();
+}
+
+Awaitable<> AgentClient::create_container(ContainerSetup setup) {
+  grpc::CreateContainerRequest request;
+  request.set_container_id(setup.id);
+  for (const Storage& storage : setup.storages) to_message(storage, *request.add_storages());
+  for (const GuestDevice& device : setup.devices) {
+    auto* item = request.add_devices();
+    item->set_id(device.id);
+    item->set_type(device.type);
+    item->set_vm_path(device.vm_path);
+    item->set_container_path(device.container_path);
+    for (const std::string& option : device.options) item->add_options(option);
+  }
+  agent::to_message(setup.spec, *request.mutable_oci());
+  request.set_sandbox_pidns(setup.sandbox_pidns);
+  co_await call<Empty>("CreateContainer", request, setup.id);
+}
+
+Awaitable<> AgentClient::start_container(std::string id) {
+  co_await call<Empty>("StartContainer", container_request<grpc::StartContainerRequest>(id), id);
+}
+
+Awaitable<> AgentClient::remove_container(std::string id) {
+  co_await call<Empty>("RemoveContainer", container_request<grpc::RemoveContainerRequest>(id), id);
+}
+
+Awaitable<> AgentClient::exec_process(std::string id, std::string exec_id, oci::Process process) {
+  auto request = process_request<grpc::ExecProcessRequest>(id, exec_id);
+  agent::to_message(process, *request.mutable_process());
+  co_await call<Empty>("ExecProcess", request, id);
+}
+
+Awaitable<> AgentClient::signal_process(std::string id, std::string exec_id, uint32_t signal) {
+  auto request = process_request<grpc::SignalProcessRequest>(id, exec_id);
+  request.set_signal(signal);
+  co_await call<Empty>("SignalProcess", request, id);
+}
+
+Awaitable<int> AgentClient::wait_process(std::string id, std::string exec_id) {
+  const auto request = process_request<grpc::WaitProcessRequest>(id, exec_id);
+  const auto answer = co_await call<grpc::WaitProcessResponse>("WaitProcess", request, id, Limit::kNone);
+  co_return answer.status();
+}
+
+Awaitable<> AgentClient::pause_container(std::string id) {
+  co_await call<Empty>("PauseContainer", container_request<grpc::PauseContainerRequest>(id), id);
+}
+
+Awaitable<> AgentClient::resume_container(std::string id) {
+  co_await call<Empty>("ResumeContainer", container_request<grpc::ResumeContainerRequest>(id), id);
+}
+
+Awaitable<> AgentClient::update_container(std::string id, oci::Resources resources) {
+  auto request = container_request<grpc::UpdateContainerRequest>(id);
+  agent::to_message(resources, *request.mutable_resources());
+  co_await call<Empty>("UpdateContainer", request, id);
+}
+
+Awaitable<ContainerCounters> AgentClient::stats(std::string id) {
+  const auto request = container_request<grpc::StatsContainerRequest>(id);
+  co_return from_message(co_await call<grpc::StatsContainerResponse>("StatsContainer", request, id));
+}
+
+Awaitable<std::string> AgentClient::read(std::string id, std::string exec_id, Stream stream,
+                                         uint32_t length) {
+  auto request = process_request<grpc::ReadStreamRequest>(id, exec_id);
+  request.set_len(length);
+  auto answer = co_await call<grpc::ReadStreamResponse>(
+      stream == Stream::kStdout ? "ReadStdout" : "ReadStderr", request, id, Limit::kNone);
+  co_return std::move(*answer.mutable_data());
+}
+
+Awaitable<> AgentClient::write_stdin(std::string id, std::string exec_id, std::string data) {
+  auto request = process_request<grpc::WriteStreamRequest>(id, exec_id);
+  request.set_data(std::move(data));
+  co_await call<grpc::WriteStreamResponse>("WriteStdin", request, id, Limit::kNone);
+}
+
+Awaitable<> AgentClient::close_stdin(std::string id, std::string exec_id) {
+  co_await call<Empty>("CloseStdin", process_request<grpc::CloseStdinRequest>(id, exec_id), id);
+}
+
+Awaitable<> AgentClient::resize(std::string id, std::string exec_id, uint32_t rows, uint32_t columns) {
+  auto request = process_request<grpc::TtyWinResizeRequest>(id, exec_id);
+  request.set_row(rows);
+  request.set_column(columns);
+  co_await call<Empty>("TtyWinResize", request, id);
+}
+
+}  // namespace kata::agent

@@ -1,0 +1,78 @@
+// Client of the guest agent: its API as typed calls with limits (facts: agent-api, sections 1, 3, 4).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/agent/messages.h"
+#include "host/vsock/dialer.h"
+#include "lib/async/awaitable.h"
+#include "lib/oci/spec.h"
+#include "lib/ttrpc/client.h"
+
+namespace kata::agent {
+
+struct Limits {
+  // Ordinary requests.
+  Duration request = std::chrono::seconds(30);
+  Duration health = std::chrono::seconds(90);
+};
+
+// One connection to one agent. A lost connection fails everything with kUnavailable; the sandbox decides what
+// that means. Errors carry the agent's code and text, with the call and the container in front.
+class AgentClient {
+ public:
+  AgentClient(StreamSocket socket, std::string sandbox_id, Limits limits);
+
+  // Health
+  Awaitable<> check();
+
+  // Sandbox
+  Awaitable<> create_sandbox(SandboxSetup setup);
+  // A courtesy before the VM is stopped: at most one second.
+  Awaitable<> destroy_sandbox();
+  Awaitable<GuestDetails> guest_details();
+  // Blocks until a container runs out of memory; returns its id. No limit.
+  Awaitable<std::string> oom_event();
+  Awaitable<std::string> metrics();
+
+  // Containers and processes; exec_id is empty for a container's first process.
+  Awaitable<> create_container(ContainerSetup setup);
+  Awaitable<> start_container(std::string id);
+  Awaitable<> remove_container(std::string id);
+  Awaitable<> exec_process(std::string id, std::string exec_id, oci::Process process);
+  Awaitable<> signal_process(std::string id, std::string exec_id, uint32_t signal);
+  // The exit status: 0..255, or 128 + signal. No limit. The agent forgets the process then.
+  Awaitable<int> wait_process(std::string id, std::string exec_id);
+  Awaitable<> pause_container(std::string id);
+  Awaitable<> resume_container(std::string id);
+  Awaitable<> update_container(std::string id, oci::Resources resources);
+  Awaitable<ContainerCounters> stats(std::string id);
+
+  // Streams. No limits: they end when the process or the connection does.
+  enum class Stream { kStdout, kStderr };
+  // One read of 1..length bytes; empty at the end.
+  Awaitable<std::string> read(std::string id, std::string exec_id, Stream stream, uint32_t length);
+  Awaitable<> write_stdin(std::string id, std::string exec_id, std::string data);
+  Awaitable<> close_stdin(std::string id, std::string exec_id);
+  Awaitable<> resize(std::string id, std::string exec_id, uint32_t rows, uint32_t columns);
+
+  [[nodiscard]] bool is_open() const { return client_->is_open(); }
+  // Returns when the connection is gone.
+  Awaitable<> closed() { return client_->closed(); }
+  void close() { client_->close(); }
+
+ private:
+  enum class Limit { kRequest, kNone };
+  template <typename Response>
+  Awaitable<Response> call(const char* method, const google::protobuf::MessageLite& request,
+                           const std::string& id, Limit limit = Limit::kRequest);
+
+  std::string sandbox_id_;
+  Limits limits_;
+  std::shared_ptr<ttrpc::Client> client_;
+};
+
+}  // namespace kata::agent

@@ -1,0 +1,93 @@
+// What is said to the guest agent and what it answers, as plain values (facts: agent-api, section 2).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lib/oci/spec.h"
+
+namespace kata::agent {
+
+// A storage that the guest mounts or creates (section 4 of the facts).
+struct Storage {
+  std::string driver;
+  std::vector<std::string> driver_options;
+  std::string source;
+  std::string fstype;
+  std::vector<std::string> options;
+  std::string mount_point;
+  bool shared = false;
+};
+
+struct GuestDevice {
+  std::string id, type, vm_path, container_path;
+  std::vector<std::string> options;
+};
+
+struct KernelModule {
+  std::string name;
+  std::vector<std::string> parameters;
+};
+
+struct SandboxSetup {
+  std::string sandbox_id;
+  std::string hostname;
+  // Lines of resolv.conf.
+  std::vector<std::string> dns;
+  std::vector<Storage> storages;
+  std::string guest_hook_path;
+  std::vector<KernelModule> kernel_modules;
+};
+
+struct ContainerSetup {
+  std::string id;
+  std::vector<Storage> storages;
+  std::vector<GuestDevice> devices;
+  oci::Spec spec;
+  bool sandbox_pidns = false;
+};
+
+struct GuestDetails {
+  std::string agent_version;
+  uint64_t memory_block_bytes = 0;
+  std::vector<std::string> storage_drivers;
+  std::vector<std::string> features;
+};
+
+struct MemoryData {
+  uint64_t usage = 0, max_usage = 0, failcnt = 0, limit = 0;
+};
+
+struct IoCounter {
+  uint64_t major = 0, minor = 0;
+  std::string op;
+  uint64_t value = 0;
+};
+
+struct HugetlbData {
+  uint64_t usage = 0, max_usage = 0, failcnt = 0;
+};
+
+struct NetworkData {
+  std::string name;
+  uint64_t rx_bytes = 0, rx_packets = 0, rx_errors = 0, rx_dropped = 0;
+  uint64_t tx_bytes = 0, tx_packets = 0, tx_errors = 0, tx_dropped = 0;
+};
+
+// Counters of a container as the agent gives them; times in nanoseconds.
+struct ContainerCounters {
+  uint64_t cpu_total = 0, cpu_kernel = 0, cpu_user = 0;
+  std::vector<uint64_t> per_cpu;
+  uint64_t periods = 0, throttled_periods = 0, throttled_time = 0;
+  uint64_t pids_current = 0, pids_limit = 0;
+  uint64_t cache = 0;
+  MemoryData memory, swap, kernel;
+  std::map<std::string, uint64_t> memory_stat;
+  std::vector<IoCounter> io_service_bytes, io_serviced;
+  std::map<std::string, HugetlbData> hugetlb;
+  std::vector<NetworkData> network;
+};
+
+}  // namespace kata::agent

@@ -1,0 +1,14 @@
+// The OCI spec as it travels to the guest (facts: agent-api, section 3.3).
+#pragma once
+
+#include "lib/oci/spec.h"
+
+#include "agent/oci.pb.h"
+
+namespace kata::agent {
+
+void to_message(const oci::Spec& spec, grpc::Spec& message);
+void to_message(const oci::Process& process, grpc::Process& message);
+void to_message(const oci::Resources& resources, grpc::LinuxResources& message);
+
+}  // namespace kata::agent
