@@ -1,0 +1,82 @@
+// One process in the guest as the node sees it: its state, its streams, its exit.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "host/agent/agent_client.h"
+#include "host/sandbox/stdio.h"
+#include "host/sandbox/types.h"
+#include "lib/async/awaitable.h"
+#include "lib/async/event.h"
+#include "lib/async/task_group.h"
+
+namespace kata::sandbox {
+
+// Created → running → stopped. Everything that it runs in the background belongs to its task group, which join() ends.
+class Process : public std::enable_shared_from_this<Process> {
+ public:
+  // exec_id is empty for a container's first process.
+  Process(const asio::any_io_executor& executor, std::string container_id, std::string exec_id, Stdio stdio);
+
+  // Opens the host's ends of the streams. An Error names the stream.
+  void open_stdio();
+  // Begins to move bytes between the agent and the host's ends.
+  void start_streams(std::shared_ptr<agent::AgentClient> agent);
+  // Waits until all output was delivered, then for the exit status. 255 when the agent is lost (B1). If reap_now() was called, output that a stalled reader does
+  // not take within the drain limit is dropped with a warning.
+  Awaitable<uint32_t> collect();
+  // The process was killed: do not wait for a stalled reader for ever.
+  void limit_drain();
+  // Forwards what the stdin fifo holds now, then closes the process's stdin.
+  Awaitable<> close_stdin();
+  // Ends the streams and closes the host's ends.
+  Awaitable<> close_streams();
+
+  // Records the exit and wakes all waiters.
+  void finish(uint32_t status);
+  // The process never started and never will.
+  void abandon() { finish(0); }
+  Awaitable<ExitInfo> wait();
+
+  [[nodiscard]] ProcessState state() const { return state_; }
+  void set_state(ProcessState state) { state_ = state; }
+  [[nodiscard]] bool stopped() const { return state_ == ProcessState::kStopped; }
+  [[nodiscard]] const ExitInfo& exit() const { return exit_; }
+  [[nodiscard]] const Stdio& stdio() const { return stdio_; }
+  [[nodiscard]] const std::string& container_id() const { return container_id_; }
+  [[nodiscard]] const std::string& exec_id() const { return exec_id_; }
+  // "container c1" or "exec e1 of container c1".
+  [[nodiscard]] std::string name() const;
+
+ private:
+  Awaitable<> pump_output(agent::AgentClient::Stream stream, std::unique_ptr<OutputSink> sink);
+  Awaitable<> pump_input(std::unique_ptr<InputSource> source);
+  Awaitable<> forward_rest(InputSource& source);
+  Awaitable<> deliver(OutputSink* sink, std::string data);
+  void output_ended();
+
+  asio::any_io_executor executor_;
+  std::string container_id_;
+  std::string exec_id_;
+  Stdio stdio_;
+  ProcessState state_ = ProcessState::kCreated;
+  ExitInfo exit_;
+
+  std::unique_ptr<OutputSink> stdout_, stderr_;
+  std::unique_ptr<InputSource> stdin_;
+  std::shared_ptr<agent::AgentClient> agent_;
+  TaskGroup outputs_;
+  TaskGroup inputs_;
+  int open_outputs_ = 0;
+  // Bytes read from the guest that the host's end has not taken yet.
+  size_t undelivered_ = 0;
+  Event outputs_done_;
+  Event drain_limited_;
+  Event close_stdin_asked_;
+  Event stdin_closed_;
+  Event exited_;
+};
+
+}  // namespace kata::sandbox
