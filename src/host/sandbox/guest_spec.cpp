@@ -20,7 +20,6 @@ void edit_namespaces(oci::Linux& config) {
 void edit_resources(oci::Linux& config) {
   if (!config.resources) return;
   config.resources->devices.clear();
-  config.resources->pids_limit.reset();
   config.resources->block_io.reset();
   config.resources->network.reset();
 }
@@ -31,6 +30,31 @@ bool shares_sandbox_pids(const oci::Spec& spec) {
   if (!spec.linux_config) return false;
   return std::ranges::any_of(spec.linux_config->namespaces,
                              [](const oci::Namespace& entry) { return entry.type == "pid" && !entry.path.empty(); });
+}
+
+agent::KernelModule parse_kernel_module(const std::string& entry) {
+  agent::KernelModule module;
+  size_t begin = 0;
+  while ((begin = entry.find_first_not_of(' ', begin)) != std::string::npos) {
+    const size_t end = std::min(entry.find(' ', begin), entry.size());
+    std::string word = entry.substr(begin, end - begin);
+    if (module.name.empty()) {
+      module.name = std::move(word);
+    } else {
+      module.parameters.push_back(std::move(word));
+    }
+    begin = end;
+  }
+  return module;
+}
+
+std::string container_type(const oci::Spec& spec, bool first) {
+  for (const char* key : {"io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"}) {
+    const auto found = spec.annotations.find(key);
+    if (found == spec.annotations.end()) continue;
+    return found->second == "sandbox" ? "pod_sandbox" : "pod_container";
+  }
+  return first ? "single_container" : "pod_container";
 }
 
 oci::Spec guest_spec(oci::Spec spec, const GuestSpecRules& rules) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "host/agent/messages.h"
 #include "lib/oci/spec.h"
 
 namespace kata::sandbox {
@@ -24,6 +25,12 @@ oci::Spec guest_spec(oci::Spec spec, const GuestSpecRules& rules);
 
 // Whether the container wants the sandbox's pid namespace: its pid entry names a path.
 bool shares_sandbox_pids(const oci::Spec& spec);
+
+// "pod_sandbox", "pod_container" or "single_container", by the annotations of containerd and CRI-O; `first`: this container made the sandbox.
+std::string container_type(const oci::Spec& spec, bool first);
+
+// "name param=1 param2" of the configuration's kernel_modules.
+agent::KernelModule parse_kernel_module(const std::string& entry);
 
 // What is taken out of an exec's process.
 oci::Process guest_exec_process(oci::Process process, const GuestSpecRules& rules);

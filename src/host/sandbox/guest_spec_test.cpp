@@ -37,7 +37,7 @@ TEST(GuestSpecTest, OnlyWhatTheGuestMayKnowTravels) {
   EXPECT_EQ(spec.linux_config->namespaces[0].type, "ipc");
   EXPECT_EQ(spec.linux_config->namespaces[0].path, "");
   EXPECT_TRUE(spec.linux_config->resources->devices.empty());
-  EXPECT_FALSE(spec.linux_config->resources->pids_limit);
+  EXPECT_EQ(spec.linux_config->resources->pids_limit, 7);
   EXPECT_EQ(spec.linux_config->resources->cpu->shares, 512U);
   ASSERT_EQ(spec.linux_config->devices.size(), 1U);
   EXPECT_EQ(spec.linux_config->devices[0].path, "/dev/fuse");

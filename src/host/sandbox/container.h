@@ -1,0 +1,42 @@
+// A container as the node sees it: its processes and what the node holds for it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "host/sandbox/process.h"
+#include "host/sandbox/types.h"
+#include "lib/async/mutex.h"
+#include "lib/oci/spec.h"
+
+namespace kata::sandbox {
+
+struct Container {
+  Container(const asio::any_io_executor& executor, ContainerRequest request)
+      : id(request.id),
+        bundle(std::move(request.bundle)),
+        rootfs(std::move(request.rootfs)),
+        spec(std::move(request.spec)),
+        init(std::make_shared<Process>(executor, id, "", std::move(request.stdio))),
+        mutex(executor) {}
+
+  const std::string id;
+  const std::string bundle;
+  const std::vector<RootfsMount> rootfs;
+  oci::Spec spec;
+  const std::shared_ptr<Process> init;
+  // By exec id; stopped ones stay until they are removed.
+  std::map<std::string, std::shared_ptr<Process>> execs;
+  // What each exec will run, until it is started.
+  std::map<std::string, oci::Process> exec_specs;
+  // Serialises create, start and remove of this container.
+  AsyncMutex mutex;
+  // Whether the agent knows the container.
+  bool in_guest = false;
+  // Whether its rootfs is in the shared tree.
+  bool shared = false;
+  uint64_t oom_kills = 0;
+};
+
+}  // namespace kata::sandbox

@@ -1,0 +1,253 @@
+// The VM of a sandbox, up and down.
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <csignal>
+#include <utility>
+
+#include "host/config/kernel_params.h"
+#include "host/sandbox/sandbox_impl.h"
+#include "host/sandbox/vm_plan.h"
+#include "lib/async/deadline.h"
+#include "lib/error/error.h"
+#include "lib/error/teardown.h"
+#include "lib/log/log.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono_literals::operator""s;
+using std::chrono_literals::operator""ms;
+
+constexpr const char* kShareMountPoint = "/run/kata-containers/shared/containers/";
+constexpr uint32_t kStatusLost = 255;
+constexpr uint32_t kStatusKilled = 128 + SIGKILL;
+
+// Logs how long a phase of the start took.
+class PhaseTimer {
+ public:
+  explicit PhaseTimer(const char* phase) : phase_(phase), begin_(std::chrono::steady_clock::now()) {}
+  ~PhaseTimer() {
+    const auto passed = std::chrono::steady_clock::now() - begin_;
+    log::debug("phase of the start", {{"phase", phase_},
+                                      {"us", std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(passed).count())}});
+  }
+
+ private:
+  const char* phase_;
+  TimePoint begin_;
+};
+
+// Runs both to their ends; an error of either is thrown after both have ended, the first one's before the second's.
+Awaitable<> both(Awaitable<> first, Awaitable<> second) {
+  const auto executor = co_await asio::this_coro::executor;
+  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(first), asio::deferred),
+                                                       asio::co_spawn(executor, std::move(second), asio::deferred));
+  auto [order, error1, error2] = co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
+  if (error1) std::rethrow_exception(error1);
+  if (error2) std::rethrow_exception(error2);
+}
+
+}  // namespace
+
+Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec) {
+  const auto lock = co_await boot_mutex_.lock();
+  if (phase_ == Phase::kRunning) co_return;
+  if (phase_ != Phase::kNew) {
+    throw Error(Code::kFailedPrecondition, "sandbox " + config_.id + " has no running VM" +
+                                               (failure_.empty() ? std::string() : ": " + failure_));
+  }
+  phase_ = Phase::kBooting;
+  co_await boot(spec);
+  phase_ = Phase::kRunning;
+  start_watchers();
+}
+
+Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
+  const PhaseTimer timer("boot");
+  run_dir_.create();
+  save_state(run_dir_.state_file(), state_);
+  record("shim", ::getpid());
+  driver_ = vmm::make_driver(config_.config.hypervisor_name, executor_);
+  co_await both(prepare_transport(), prepare_share());
+  co_await start_vm();
+  co_await connect_agent();
+  co_await set_up_guest(spec);
+}
+
+Awaitable<> SandboxImpl::prepare_transport() {
+  const PhaseTimer timer("transport");
+  vsock::TransportConfig wanted;
+  wanted.mode = vsock::parse_transport_mode(config_.config.hypervisor.agent_transport);
+  wanted.device_program = config_.config.hypervisor.vsock_device_path;
+  wanted.hybrid_socket = run_dir_.vsock_socket();
+  wanted.vhost_user_socket = run_dir_.vhost_vsock_socket();
+  transport_ = co_await vsock::Transport::prepare(std::move(wanted));
+  if (transport_->process()) record("vsock-device", transport_->process()->pid());
+}
+
+Awaitable<> SandboxImpl::prepare_share() {
+  const PhaseTimer timer("share");
+  const auto& hypervisor = config_.config.hypervisor;
+  resource::ShareFsConfig wanted;
+  wanted.sandbox_id = config_.id;
+  wanted.daemon = hypervisor.virtio_fs_daemon;
+  wanted.cache = hypervisor.virtio_fs_cache;
+  wanted.extra_args = hypervisor.virtio_fs_extra_args;
+  wanted.queue_size = hypervisor.virtio_fs_queue_size;
+  share_ = resource::ShareFs::create(executor_, std::move(wanted));
+  co_await share_->prepare();
+  record("virtiofsd", share_->daemon_pid());
+}
+
+Awaitable<> SandboxImpl::start_vm() {
+  const PhaseTimer timer("vmm");
+  vmm::VmSpec spec = plan_vm(config_.id, config_.config, run_dir_.path());
+  spec.boot.command_line = config::guest_command_line(config_.config);
+  spec.shares.push_back(share_->spec());
+  vmm::VsockSpec vsock;
+  vsock.kind = transport_->vhost_user_socket().empty() ? vmm::VsockSpec::Kind::kVhost : vmm::VsockSpec::Kind::kVhostUser;
+  vsock.cid = transport_->cid();
+  vsock.socket = transport_->vhost_user_socket();
+  vsock.vhost_fd = transport_->vhost_fd();
+  spec.vsock = std::move(vsock);
+  // Every helper process maps the guest's memory.
+  spec.memory.shared = true;
+  co_await driver_->start(std::move(spec));
+  vm_started_ = true;
+  record("vmm", driver_->pid());
+  transport_->vmm_started();
+}
+
+Awaitable<std::string> SandboxImpl::boot_failure_reason() {
+  auto died = [](vmm::VmDriver& driver) -> Awaitable<std::string> { co_return (co_await driver.wait()).reason; };
+  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor_, died(*driver_), asio::deferred),
+                                                       asio::co_spawn(executor_, driver_->guest_failure(), asio::deferred));
+  auto [order, error1, reason1, error2, reason2] =
+      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  co_return order[0] == 0 ? reason1 : reason2;
+}
+
+Awaitable<> SandboxImpl::connect_agent() {
+  const PhaseTimer timer("guest boot");
+  const auto& config = config_.config.agent;
+  auto connecting = vsock::connect_with_retry(transport_->dialer(), config.server_port,
+                                              std::chrono::milliseconds(config.dial_timeout_ms), connect_limit(config_.config));
+  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor_, std::move(connecting), asio::deferred),
+                                                       asio::co_spawn(executor_, boot_failure_reason(), asio::deferred));
+  auto [order, error, socket, death_error, death] =
+      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  if (order[0] == 1) {
+    const std::string reason = death_error ? to_error(death_error).message() : death;
+    throw Error(Code::kUnavailable, boot_report({Code::kUnavailable, reason}));
+  }
+  if (error) {
+    const Error cause = to_error(error);
+    throw Error(cause.code(), boot_report(cause));
+  }
+  agent::Limits limits;
+  limits.request = std::chrono::seconds(config.create_container_timeout);
+  limits.health = std::chrono::milliseconds(config.health_check_request_timeout_ms);
+  agent_ = std::make_shared<agent::AgentClient>(std::move(socket), config_.id, limits);
+}
+
+std::string SandboxImpl::boot_report(const Error& error) const {
+  std::string text = "guest of sandbox " + config_.id + " did not come up: " + error.message();
+  const std::string vmm_output = driver_->error_output();
+  if (!vmm_output.empty()) text += "\nVMM: " + vmm_output;
+  const auto lines = driver_->last_console_lines(3);
+  for (const std::string& line : lines) text += "\nconsole: " + line;
+  return text;
+}
+
+Awaitable<> SandboxImpl::set_up_guest(const oci::Spec& spec) {
+  const PhaseTimer timer("guest set-up");
+  agent::SandboxSetup setup;
+  setup.sandbox_id = config_.id;
+  setup.hostname = spec.hostname;
+  setup.guest_hook_path = config_.config.hypervisor.guest_hook_path;
+  agent::Storage share;
+  share.driver = "virtio-fs";
+  share.source = share_->spec().tag;
+  share.fstype = "virtiofs";
+  share.options = {"nodev"};
+  share.mount_point = kShareMountPoint;
+  setup.storages.push_back(std::move(share));
+  for (const std::string& entry : config_.config.agent.kernel_modules) {
+    setup.kernel_modules.push_back(parse_kernel_module(entry));
+  }
+  co_await agent_->create_sandbox(std::move(setup));
+}
+
+void SandboxImpl::record(const char* role, pid_t pid) {
+  if (auto process = record_process(role, pid)) {
+    state_.processes.push_back(std::move(*process));
+    save_state(run_dir_.state_file(), state_);
+  }
+}
+
+Awaitable<> SandboxImpl::stop() {
+  const auto self = shared_from_this();
+  if (phase_ == Phase::kStopping || phase_ == Phase::kStopped) {
+    co_await stopped_.wait();
+    co_return;
+  }
+  const bool existed = phase_ != Phase::kNew;
+  phase_ = Phase::kStopping;
+  // The watchers first, so that none of them takes the end that follows for a failure (B3).
+  watchers_.cancel();
+  try {
+    co_await end_processes();
+    if (existed) co_await tear_down();
+  } catch (...) {
+    log::warning("stopping the sandbox", {{"error", to_error(std::current_exception()).message()}});
+  }
+  phase_ = Phase::kStopped;
+  stopped_.set();
+}
+
+Awaitable<> SandboxImpl::end_processes() {
+  bool running = false;
+  for (const auto& [id, target] : containers_) running = running || !target->init->stopped();
+  if (running && agent_ && agent_->is_open()) {
+    try {
+      co_await agent_->destroy_sandbox();
+    } catch (const Error& error) {
+      log::debug("courtesy to the guest agent", {{"error", error.message()}});
+    }
+  }
+  if (agent_) agent_->close();
+  // Exec exits come before the exit of their container.
+  const uint32_t status = failure_.empty() ? kStatusKilled : kStatusLost;
+  for (const auto& [id, target] : containers_) {
+    for (const auto& [exec_id, exec] : target->execs) {
+      if (exec->state() != ProcessState::kRunning) continue;
+      exec->finish(status);
+      report_exit(*exec);
+    }
+    if (target->init->stopped()) continue;
+    target->init->finish(status);
+    report_exit(*target->init);
+  }
+}
+
+Awaitable<> SandboxImpl::tear_down() {
+  Teardown teardown("sandbox " + config_.id, [](std::string_view warning) { log::warning(warning); });
+  // Awaited steps with the teardown's promise: each runs, whatever happened to the ones before it.
+  const auto step = [&](const char* name, Awaitable<> work, Duration limit) -> Awaitable<> {
+    try {
+      co_await with_deadline(std::move(work), limit, name);
+    } catch (...) {
+      teardown.failed(name, to_error(std::current_exception()).message());
+    }
+  };
+  if (driver_) co_await step("stopping the VM", driver_->stop(), 5s);
+  co_await step("ending supervision", supervisors_.join(), 3s);
+  if (transport_) co_await step("ending the vsock device", transport_->release(), 3s);
+  if (share_) co_await step("releasing the shared tree", share_->release(), 5s);
+  teardown.step("removing the run folder", [&] { run_dir_.remove(); });
+}
+
+}  // namespace kata::sandbox

@@ -1,0 +1,380 @@
+#include "host/sandbox/sandbox_impl.h"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "host/sandbox/agent_errors.h"
+#include "lib/async/deadline.h"
+#include "lib/error/error.h"
+#include "lib/log/log.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono_literals::operator""s;
+
+// Limit of one signal: containerd's callers wait for Kill, and a guest that does not take a signal in this time takes none.
+constexpr Duration kSignalLimit = 8s;
+
+ContainerStats to_stats(const agent::ContainerCounters& counters) {
+  const auto memory = [](const agent::MemoryData& data) {
+    return MemoryCounter{.usage = data.usage, .max_usage = data.max_usage, .failcnt = data.failcnt, .limit = data.limit};
+  };
+  const auto io = [](const std::vector<agent::IoCounter>& entries) {
+    std::vector<NamedCounter> result;
+    for (const auto& entry : entries) {
+      result.push_back({.op = entry.op, .major = entry.major, .minor = entry.minor, .value = entry.value});
+    }
+    return result;
+  };
+  ContainerStats stats;
+  stats.cpu_total = counters.cpu_total;
+  stats.cpu_kernel = counters.cpu_kernel;
+  stats.cpu_user = counters.cpu_user;
+  stats.per_cpu = counters.per_cpu;
+  stats.periods = counters.periods;
+  stats.throttled_periods = counters.throttled_periods;
+  stats.throttled_time = counters.throttled_time;
+  stats.pids_current = counters.pids_current;
+  stats.pids_limit = counters.pids_limit;
+  stats.cache = counters.cache;
+  stats.memory = memory(counters.memory);
+  stats.swap = memory(counters.swap);
+  stats.kernel = memory(counters.kernel);
+  stats.memory_stat = counters.memory_stat;
+  stats.io_service_bytes = io(counters.io_service_bytes);
+  stats.io_serviced = io(counters.io_serviced);
+  for (const auto& [size, value] : counters.hugetlb) {
+    stats.hugetlb[size] = {.usage = value.usage, .max_usage = value.max_usage, .failcnt = value.failcnt};
+  }
+  for (const auto& link : counters.network) {
+    stats.network.push_back({link.name, link.rx_bytes, link.rx_packets, link.rx_errors, link.rx_dropped, link.tx_bytes,
+                             link.tx_packets, link.tx_errors, link.tx_dropped});
+  }
+  return stats;
+}
+
+}  // namespace
+
+std::shared_ptr<Sandbox> Sandbox::create(asio::any_io_executor executor, SandboxConfig config,
+                                         std::shared_ptr<EventSink> events) {
+  return std::make_shared<SandboxImpl>(std::move(executor), std::move(config), std::move(events));
+}
+
+SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config, std::shared_ptr<EventSink> events)
+    : executor_(std::move(executor)),
+      config_(std::move(config)),
+      events_(std::move(events)),
+      run_dir_(config_.id),
+      boot_mutex_(executor_),
+      stopped_(executor_),
+      watchers_(executor_,
+                [](std::string_view task, const Error& error) {
+                  log::warning("watcher ended with an error", {{"watcher", std::string(task)}, {"error", error.message()}});
+                }),
+      supervisors_(executor_, [](std::string_view task, const Error& error) {
+        log::error("supervision of a process failed", {{"process", std::string(task)}, {"error", error.message()}});
+      }) {
+  state_.sandbox_id = config_.id;
+  state_.containerd_namespace = config_.containerd_namespace;
+}
+
+std::shared_ptr<Container> SandboxImpl::container(const std::string& id) const {
+  const auto found = containers_.find(id);
+  if (found == containers_.end()) throw Error(Code::kNotFound, "container " + id + " not found in sandbox " + config_.id);
+  return found->second;
+}
+
+std::shared_ptr<Process> SandboxImpl::process(const std::string& container_id, const std::string& exec_id) const {
+  const auto target = container(container_id);
+  if (exec_id.empty()) return target->init;
+  const auto found = target->execs.find(exec_id);
+  if (found == target->execs.end()) {
+    throw Error(Code::kNotFound, "exec " + exec_id + " not found in container " + container_id);
+  }
+  return found->second;
+}
+
+std::shared_ptr<agent::AgentClient> SandboxImpl::agent() const {
+  if (agent_ && agent_->is_open()) return agent_;
+  throw Error(Code::kUnavailable,
+              "sandbox " + config_.id + (failure_.empty() ? ": its VM does not run" : ": its VM has ended: " + failure_));
+}
+
+GuestSpecRules SandboxImpl::spec_rules(const Container& target) const {
+  const auto& config = config_.config;
+  const bool first = target.id == config_.id;
+  return {.disable_guest_seccomp = config.runtime.disable_guest_seccomp,
+          .disable_guest_selinux = config.hypervisor.disable_guest_selinux,
+          .keep_vfio_devices = config.runtime.vfio_mode == "vfio",
+          .bundle = target.bundle,
+          .container_type = container_type(target.spec, first),
+          .guest_rootfs = {}};
+}
+
+Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
+  const auto self = shared_from_this();
+  if (!valid_id(request.id)) throw Error(Code::kInvalidArgument, "container id \"" + request.id + "\" is not valid");
+  if (containers_.contains(request.id)) throw Error(Code::kAlreadyExists, "container " + request.id + " exists already");
+  if (phase_ == Phase::kStopping || phase_ == Phase::kStopped) {
+    throw Error(Code::kFailedPrecondition, "sandbox " + config_.id + " is stopped: no container can join it");
+  }
+  const auto target = std::make_shared<Container>(executor_, std::move(request));
+  target->init->open_stdio();
+  containers_[target->id] = target;
+  order_.push_back(target->id);
+  const auto lock = co_await target->mutex.lock();
+  std::exception_ptr failure;
+  try {
+    co_await create_in_guest(target);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await roll_back(target);
+    std::rethrow_exception(failure);
+  }
+  supervisors_.spawn(target->init->name(), supervise_init(target));
+  co_return pid();
+}
+
+Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
+  // The rootfs is put together while the VM boots.
+  co_await ensure_booted(target->spec);
+  std::vector<resource::MountRequest> mounts;
+  for (const RootfsMount& mount : target->rootfs) mounts.push_back({mount.type, mount.source, mount.target, mount.options});
+  GuestSpecRules rules = spec_rules(*target);
+  target->shared = true;
+  const std::string root_path = target->spec.root ? target->spec.root->path : "rootfs";
+  const std::string own_root = root_path.starts_with("/") ? root_path : target->bundle + "/" + root_path;
+  rules.guest_rootfs = co_await share_->share_rootfs(target->id, mounts, own_root);
+  agent::ContainerSetup setup;
+  setup.id = target->id;
+  setup.sandbox_pidns = shares_sandbox_pids(target->spec);
+  setup.spec = guest_spec(target->spec, rules);
+  co_await share_->share_mounts(target->id, setup.spec);
+  const auto client = agent();
+  co_await client->create_container(std::move(setup));
+  target->in_guest = true;
+  target->init->start_streams(client);
+}
+
+Awaitable<> SandboxImpl::roll_back(std::shared_ptr<Container> target) {
+  co_await target->init->close_streams();
+  target->init->abandon();
+  co_await clean_up_container(target);
+  forget(target->id);
+  if (containers_.empty()) co_await stop();
+}
+
+void SandboxImpl::forget(const std::string& id) {
+  containers_.erase(id);
+  std::erase(order_, id);
+}
+
+Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exec_id) {
+  const auto self = shared_from_this();
+  const auto target = container(container_id);
+  const auto lock = co_await target->mutex.lock();
+  const auto subject = process(container_id, exec_id);
+  if (subject->state() != ProcessState::kCreated) {
+    throw Error(Code::kFailedPrecondition, subject->name() + " cannot be started: it was started before");
+  }
+  if (exec_id.empty()) {
+    co_await agent()->start_container(container_id);
+    if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
+  } else {
+    co_await start_exec(target, subject);
+  }
+  co_return pid();
+}
+
+Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec) {
+  if (target->init->state() != ProcessState::kRunning) {
+    throw Error(Code::kFailedPrecondition, exec->name() + " cannot be started: the container does not run");
+  }
+  exec->open_stdio();
+  std::exception_ptr failure;
+  const auto client = agent();
+  oci::Process process = guest_exec_process(target->exec_specs.at(exec->exec_id()), spec_rules(*target));
+  process.terminal = exec->stdio().terminal;
+  try {
+    co_await client->exec_process(target->id, exec->exec_id(), std::move(process));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await exec->close_streams();
+    exec->abandon();
+    std::rethrow_exception(failure);
+  }
+  target->exec_specs.erase(exec->exec_id());
+  exec->set_state(ProcessState::kRunning);
+  exec->start_streams(client);
+  supervisors_.spawn(exec->name(), supervise_exec(target, exec));
+}
+
+void SandboxImpl::add_exec(ExecRequest request) {
+  const auto target = container(request.container_id);
+  if (!valid_id(request.exec_id)) throw Error(Code::kInvalidArgument, "exec id \"" + request.exec_id + "\" is not valid");
+  if (target->execs.contains(request.exec_id)) {
+    throw Error(Code::kAlreadyExists, "exec " + request.exec_id + " exists already in container " + target->id);
+  }
+  if (target->init->stopped()) {
+    throw Error(Code::kFailedPrecondition, "container " + target->id + " has ended: nothing can run in it");
+  }
+  target->execs[request.exec_id] =
+      std::make_shared<Process>(executor_, target->id, request.exec_id, std::move(request.stdio));
+  target->exec_specs[request.exec_id] = std::move(request.process);
+}
+
+Awaitable<ExitInfo> SandboxImpl::wait(std::string container_id, std::string exec_id) {
+  const auto subject = process(container_id, exec_id);
+  co_return co_await subject->wait();
+}
+
+Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string exec_id) {
+  const auto self = shared_from_this();
+  const auto target = container(container_id);
+  const auto lock = co_await target->mutex.lock();
+  const auto subject = process(container_id, exec_id);
+  if (!exec_id.empty()) {
+    if (subject->state() == ProcessState::kRunning) {
+      throw Error(Code::kFailedPrecondition, subject->name() + " is running: it cannot be deleted");
+    }
+    co_await subject->close_streams();
+    subject->abandon();
+    target->exec_specs.erase(exec_id);
+    target->execs.erase(exec_id);
+    co_return subject->exit();
+  }
+  if (subject->state() != ProcessState::kStopped && subject->state() != ProcessState::kCreated) {
+    throw Error(Code::kFailedPrecondition, "container " + container_id + " is running: it cannot be deleted");
+  }
+  if (subject->state() == ProcessState::kCreated) {
+    // Never started: the guest's half ends now, and its supervisor sees that.
+    co_await clean_up_container(target);
+    subject->limit_drain();
+    subject->abandon();
+  }
+  co_await end_execs(target);
+  co_await subject->close_streams();
+  forget(container_id);
+  co_return subject->exit();
+}
+
+Awaitable<> SandboxImpl::kill(std::string container_id, std::string exec_id, uint32_t signal, KillScope scope) {
+  const auto self = shared_from_this();
+  const auto subject = process(container_id, exec_id);
+  if (subject->stopped()) throw Error(Code::kNotFound, subject->name() + " has ended: process already finished");
+  if (!exec_id.empty() && subject->state() == ProcessState::kCreated) {
+    throw Error(Code::kFailedPrecondition, subject->name() + " was not started: there is no process to signal");
+  }
+  if (signal > 64) throw Error(Code::kInvalidArgument, "signal " + std::to_string(signal) + " does not exist");
+  const bool final = signal == SIGKILL || signal == SIGTERM;
+  std::exception_ptr failure;
+  try {
+    const auto client = agent();
+    // An empty exec id with SIGKILL means every process of the container to the agent.
+    const std::string target = scope == KillScope::kAll ? "" : exec_id;
+    co_await with_deadline(client->signal_process(container_id, target, signal), kSignalLimit,
+                           "signal " + std::to_string(signal) + " to " + subject->name());
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  if (signal == SIGKILL) subject->limit_drain();
+  if (!failure) co_return;
+  const Error error = to_error(failure);
+  if (final && (is_gone(error) || is_connection_closed(error))) {
+    log::info("signal to a process that is gone", {{"process", subject->name()}, {"reason", error.message()}});
+    co_return;
+  }
+  if (signal == SIGKILL && error.code() == Code::kDeadlineExceeded) fail("the guest does not take signals");
+  throw error;
+}
+
+Awaitable<> SandboxImpl::resize(std::string container_id, std::string exec_id, uint32_t width, uint32_t height) {
+  const auto subject = process(container_id, exec_id);
+  if (!subject->stdio().terminal || subject->stopped()) co_return;
+  if (!exec_id.empty() && subject->state() == ProcessState::kCreated) co_return;
+  const auto client = agent();
+  co_await client->resize(container_id, exec_id, height, width);
+}
+
+Awaitable<> SandboxImpl::close_stdin(std::string container_id, std::string exec_id) {
+  const auto subject = process(container_id, exec_id);
+  co_await subject->close_stdin();
+}
+
+Awaitable<> SandboxImpl::pause(std::string container_id) {
+  const auto target = container(container_id);
+  const auto lock = co_await target->mutex.lock();
+  if (target->init->state() != ProcessState::kRunning) {
+    throw Error(Code::kFailedPrecondition, "container " + container_id + " does not run: it cannot be paused");
+  }
+  const auto client = agent();
+  co_await client->pause_container(container_id);
+  if (!target->init->stopped()) target->init->set_state(ProcessState::kPaused);
+}
+
+Awaitable<> SandboxImpl::resume(std::string container_id) {
+  const auto target = container(container_id);
+  const auto lock = co_await target->mutex.lock();
+  if (target->init->state() != ProcessState::kPaused) {
+    throw Error(Code::kFailedPrecondition, "container " + container_id + " is not paused");
+  }
+  const auto client = agent();
+  co_await client->resume_container(container_id);
+  if (!target->init->stopped()) target->init->set_state(ProcessState::kRunning);
+}
+
+Awaitable<> SandboxImpl::update(std::string container_id, oci::Resources resources) {
+  const auto target = container(container_id);
+  if (target->init->stopped()) throw Error(Code::kFailedPrecondition, "container " + container_id + " has ended");
+  const auto client = agent();
+  co_await client->update_container(container_id, std::move(resources));
+}
+
+Awaitable<ContainerStats> SandboxImpl::stats(std::string container_id) {
+  const auto target = container(container_id);
+  ContainerStats stats;
+  // After the exit the guest has nothing left to count; the OOM counter is what callers look for then.
+  if (target->in_guest && !target->init->stopped()) {
+    const auto client = agent();
+    stats = to_stats(co_await client->stats(container_id));
+  }
+  auto& oom_kills = stats.memory_stat["oom_kill"];
+  oom_kills = std::max(oom_kills, target->oom_kills);
+  co_return stats;
+}
+
+Awaitable<std::vector<uint32_t>> SandboxImpl::pids(std::string container_id) {
+  const auto target = container(container_id);
+  co_return std::vector<uint32_t>{pid()};
+}
+
+ProcessStatus SandboxImpl::status(const std::string& container_id, const std::string& exec_id) const {
+  const auto target = container(container_id);
+  const auto subject = process(container_id, exec_id);
+  return {.container_id = container_id,
+          .exec_id = exec_id,
+          .bundle = target->bundle,
+          .state = subject->state(),
+          .pid = pid(),
+          .stdio = subject->stdio(),
+          .exit = subject->exit()};
+}
+
+uint32_t SandboxImpl::pid() const { return driver_ ? static_cast<uint32_t>(driver_->pid()) : 0; }
+
+std::string SandboxImpl::agent_url() const {
+  return transport_ ? transport_->dialer()->url(config_.config.agent.server_port) : "";
+}
+
+Awaitable<std::string> SandboxImpl::agent_metrics() {
+  const auto client = agent();
+  co_return co_await client->metrics();
+}
+
+}  // namespace kata::sandbox

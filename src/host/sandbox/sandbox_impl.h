@@ -1,0 +1,119 @@
+// The sandbox's implementation; its parts by question: sandbox_impl.cpp (calls on containers), sandbox_boot.cpp (VM up and down), sandbox_watch.cpp (what happens by
+// itself). Only these include it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/agent/agent_client.h"
+#include "host/resource/share_fs/share_fs.h"
+#include "host/sandbox/container.h"
+#include "host/sandbox/guest_spec.h"
+#include "host/sandbox/run_dir.h"
+#include "host/sandbox/sandbox.h"
+#include "host/sandbox/state_file.h"
+#include "host/vmm/vm_driver.h"
+#include "host/vsock/transport.h"
+#include "lib/async/mutex.h"
+#include "lib/async/task_group.h"
+
+namespace kata::sandbox {
+
+class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxImpl> {
+ public:
+  SandboxImpl(asio::any_io_executor executor, SandboxConfig config, std::shared_ptr<EventSink> events);
+
+  Awaitable<uint32_t> create_container(ContainerRequest request) override;
+  Awaitable<uint32_t> start(std::string container_id, std::string exec_id) override;
+  void add_exec(ExecRequest request) override;
+  Awaitable<ExitInfo> wait(std::string container_id, std::string exec_id) override;
+  Awaitable<ExitInfo> remove(std::string container_id, std::string exec_id) override;
+  Awaitable<> kill(std::string container_id, std::string exec_id, uint32_t signal, KillScope scope) override;
+  Awaitable<> resize(std::string container_id, std::string exec_id, uint32_t width, uint32_t height) override;
+  Awaitable<> close_stdin(std::string container_id, std::string exec_id) override;
+  Awaitable<> pause(std::string container_id) override;
+  Awaitable<> resume(std::string container_id) override;
+  Awaitable<> update(std::string container_id, oci::Resources resources) override;
+  Awaitable<ContainerStats> stats(std::string container_id) override;
+  Awaitable<std::vector<uint32_t>> pids(std::string container_id) override;
+  [[nodiscard]] ProcessStatus status(const std::string& container_id, const std::string& exec_id) const override;
+  [[nodiscard]] std::vector<std::string> containers() const override { return order_; }
+  [[nodiscard]] uint32_t pid() const override;
+  [[nodiscard]] std::string agent_url() const override;
+  Awaitable<std::string> agent_metrics() override;
+  Awaitable<> stop() override;
+
+ private:
+  enum class Phase { kNew, kBooting, kRunning, kStopping, kStopped };
+
+  // sandbox_impl.cpp
+  std::shared_ptr<Container> container(const std::string& id) const;
+  std::shared_ptr<Process> process(const std::string& container_id, const std::string& exec_id) const;
+  std::shared_ptr<agent::AgentClient> agent() const;
+  Awaitable<> create_in_guest(std::shared_ptr<Container> target);
+  Awaitable<> roll_back(std::shared_ptr<Container> target);
+  void forget(const std::string& id);
+  Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
+  [[nodiscard]] GuestSpecRules spec_rules(const Container& target) const;
+
+  // sandbox_boot.cpp
+  Awaitable<> ensure_booted(const oci::Spec& spec);
+  Awaitable<> boot(const oci::Spec& spec);
+  Awaitable<> start_vm();
+  Awaitable<> prepare_transport();
+  Awaitable<> prepare_share();
+  Awaitable<> connect_agent();
+  Awaitable<> set_up_guest(const oci::Spec& spec);
+  Awaitable<std::string> boot_failure_reason();
+  [[nodiscard]] std::string boot_report(const Error& error) const;
+  void record(const char* role, pid_t pid);
+  Awaitable<> tear_down();
+  Awaitable<> end_processes();
+
+  // sandbox_watch.cpp
+  void start_watchers();
+  Awaitable<> watch_vm();
+  Awaitable<> watch_guest_panic();
+  Awaitable<> watch_share();
+  Awaitable<> watch_vsock_device();
+  Awaitable<> watch_agent();
+  Awaitable<> watch_oom();
+  Awaitable<> probe_health();
+  Awaitable<> supervise_init(std::shared_ptr<Container> target);
+  Awaitable<> supervise_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
+  Awaitable<> end_execs(std::shared_ptr<Container> target);
+  Awaitable<> clean_up_container(std::shared_ptr<Container> target);
+  void report_exit(const Process& ended);
+  // The VM cannot go on: logs the cause once and ends it.
+  void fail(const std::string& cause);
+  [[nodiscard]] bool others_alive(const std::string& id) const;
+
+  asio::any_io_executor executor_;
+  SandboxConfig config_;
+  std::shared_ptr<EventSink> events_;
+  RunDir run_dir_;
+  SandboxState state_;
+  Phase phase_ = Phase::kNew;
+  // Why the VM ended by itself; empty if it did not.
+  std::string failure_;
+
+  AsyncMutex boot_mutex_;
+  Event stopped_;
+  TaskGroup watchers_;
+  TaskGroup supervisors_;
+
+  std::unique_ptr<vmm::VmDriver> driver_;
+  std::unique_ptr<vsock::Transport> transport_;
+  std::unique_ptr<resource::ShareFs> share_;
+  std::shared_ptr<agent::AgentClient> agent_;
+  bool vm_started_ = false;
+
+  std::map<std::string, std::shared_ptr<Container>> containers_;
+  std::vector<std::string> order_;
+};
+
+}  // namespace kata::sandbox

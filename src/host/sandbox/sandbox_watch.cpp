@@ -1,0 +1,189 @@
+// What happens in a sandbox without being asked: exits, deaths, lost connections.
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "host/sandbox/agent_errors.h"
+#include "host/sandbox/sandbox_impl.h"
+#include "lib/async/deadline.h"
+#include "lib/error/error.h"
+#include "lib/log/log.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono_literals::operator""s;
+using std::chrono_literals::operator""ms;
+
+constexpr Duration kHealthInterval = 30s;
+// How long the execs of an ended container may take to end; they were killed with it.
+constexpr Duration kExecEndLimit = 2s;
+constexpr Duration kGuestCleanUpLimit = 8s;
+
+}  // namespace
+
+void SandboxImpl::start_watchers() {
+  watchers_.spawn("VMM", watch_vm());
+  watchers_.spawn("guest panic", watch_guest_panic());
+  watchers_.spawn("virtiofsd", watch_share());
+  if (transport_->process()) watchers_.spawn("vsock device", watch_vsock_device());
+  watchers_.spawn("agent connection", watch_agent());
+  watchers_.spawn("out of memory", watch_oom());
+  watchers_.spawn("health", probe_health());
+}
+
+void SandboxImpl::fail(const std::string& cause) {
+  if (phase_ == Phase::kStopping || phase_ == Phase::kStopped || !failure_.empty()) return;
+  failure_ = cause;
+  std::string console;
+  for (const std::string& line : driver_->last_console_lines(5)) console += line + "\n";
+  log::error("the sandbox ends by itself",
+             {{"cause", cause}, {"vmm_output", driver_->error_output()}, {"console", console}});
+  // Not a child of the watchers, since stopping cancels those, and not of the supervisors, which it joins.
+  asio::co_spawn(executor_, stop(), [self = shared_from_this()](const std::exception_ptr&) {});
+}
+
+Awaitable<> SandboxImpl::watch_vm() {
+  const auto exit = co_await driver_->wait();
+  fail(exit.reason);
+}
+
+Awaitable<> SandboxImpl::watch_guest_panic() {
+  const std::string reason = co_await driver_->guest_failure();
+  fail(reason);
+}
+
+Awaitable<> SandboxImpl::watch_share() {
+  const std::string reason = co_await share_->wait_daemon();
+  fail(reason);
+}
+
+Awaitable<> SandboxImpl::watch_vsock_device() {
+  const auto status = co_await transport_->process()->wait();
+  // The device also ends when the VMM does, and then the VMM's end is the better cause.
+  co_await pause_for(100ms);
+  fail("the vsock device ended: " + status.text());
+}
+
+Awaitable<> SandboxImpl::watch_agent() {
+  co_await agent_->closed();
+  // A dying VM takes the connection with it a moment before its own end is seen.
+  co_await pause_for(200ms);
+  fail("the connection to the guest agent is lost");
+}
+
+Awaitable<> SandboxImpl::watch_oom() {
+  const auto client = agent_;
+  for (;;) {
+    std::exception_ptr failure;
+    std::string id;
+    try {
+      id = co_await client->oom_event();
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+    if (failure) {
+      const Error error = to_error(failure);
+      if (is_connection_closed(error) || !client->is_open()) {
+        log::info("watching for lack of memory ends: the agent is gone");
+        co_return;
+      }
+      if (error.code() == Code::kUnimplemented) co_return;
+      log::warning("watching for lack of memory", {{"error", error.message()}});
+      co_await pause_for(1s);
+      continue;
+    }
+    const auto found = containers_.find(id);
+    if (found != containers_.end()) ++found->second->oom_kills;
+    log::info("a container ran out of memory", {{"container", id}});
+    events_->on_oom(id);
+  }
+}
+
+Awaitable<> SandboxImpl::probe_health() {
+  for (;;) {
+    co_await pause_for(kHealthInterval);
+    std::exception_ptr failure;
+    try {
+      co_await agent_->check();
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+    if (failure) {
+      fail("the guest agent does not answer the health probe: " + to_error(failure).message());
+      co_return;
+    }
+  }
+}
+
+void SandboxImpl::report_exit(const Process& ended) {
+  log::info("process ended", {{"process", ended.name()}, {"status", std::to_string(ended.exit().status)}});
+  events_->on_exit(ended.container_id(), ended.exec_id(), pid(), ended.exit());
+}
+
+Awaitable<> SandboxImpl::supervise_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec) {
+  const auto self = shared_from_this();
+  const uint32_t status = co_await exec->collect();
+  if (exec->stopped()) co_return;
+  exec->finish(status);
+  report_exit(*exec);
+  co_await exec->close_streams();
+}
+
+Awaitable<> SandboxImpl::end_execs(std::shared_ptr<Container> target) {
+  for (const auto& [id, exec] : std::map(target->execs)) {
+    if (exec->state() != ProcessState::kRunning) continue;
+    exec->limit_drain();
+    try {
+      co_await with_deadline(exec->wait(), kExecEndLimit, "end of " + exec->name());
+    } catch (const Error&) {
+      exec->finish(128 + SIGKILL);
+      report_exit(*exec);
+    }
+  }
+}
+
+Awaitable<> SandboxImpl::clean_up_container(std::shared_ptr<Container> target) {
+  if (target->in_guest) {
+    target->in_guest = false;
+    try {
+      if (agent_ && agent_->is_open()) {
+        co_await with_deadline(agent_->remove_container(target->id), kGuestCleanUpLimit, "removing container " + target->id);
+      }
+    } catch (const Error& error) {
+      log::warning("removing a container in the guest", {{"container", target->id}, {"error", error.message()}});
+    }
+  }
+  if (!target->shared) co_return;
+  target->shared = false;
+  try {
+    if (share_) co_await share_->unshare(target->id);
+  } catch (const Error& error) {
+    log::warning("taking a container out of the shared tree", {{"container", target->id}, {"error", error.message()}});
+  }
+}
+
+bool SandboxImpl::others_alive(const std::string& id) const {
+  return std::ranges::any_of(containers_, [&](const auto& entry) { return entry.first != id && !entry.second->init->stopped(); });
+}
+
+// The order is B1's: output delivered, status known, the guest's and the node's halves cleaned up, then the exit is told. Whoever hears of the exit finds nothing
+// left to clean.
+Awaitable<> SandboxImpl::supervise_init(std::shared_ptr<Container> target) {
+  const auto self = shared_from_this();
+  const auto init = target->init;
+  const uint32_t status = co_await init->collect();
+  if (init->stopped()) co_return;
+  co_await end_execs(target);
+  co_await clean_up_container(target);
+  if (init->stopped()) co_return;
+  init->finish(status);
+  report_exit(*init);
+  co_await init->close_streams();
+  if (target->id == config_.id && !others_alive(target->id) && phase_ == Phase::kRunning) {
+    // The pod ends with its first container: the VM goes while the caller still asks what happened.
+    asio::co_spawn(executor_, stop(), [self](const std::exception_ptr&) {});
+  }
+}
+
+}  // namespace kata::sandbox
