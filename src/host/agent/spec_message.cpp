@@ -97,7 +97,7 @@ void to_message(const oci::Linux& source, grpc::Linux& message) {
   to_message(source.uid_mappings, message.mutable_uidmappings());
   to_message(source.gid_mappings, message.mutable_gidmappings());
   for (const auto& [key, value] : source.sysctl) (*message.mutable_sysctl())[key] = value;
-  if (source.resources) to_message(*source.resources, *message.mutable_resources());
+  if (source.resources) agent::to_message(*source.resources, *message.mutable_resources());
   message.set_cgroupspath(source.cgroups_path);
   for (const oci::Namespace& entry : source.namespaces) {
     auto* item = message.add_namespaces();
@@ -188,7 +188,7 @@ void to_message(const oci::Resources& resources, grpc::LinuxResources& message) 
 
 void to_message(const oci::Spec& spec, grpc::Spec& message) {
   message.set_version(spec.version);
-  if (spec.process) to_message(*spec.process, *message.mutable_process());
+  if (spec.process) agent::to_message(*spec.process, *message.mutable_process());
   if (spec.root) {
     message.mutable_root()->set_path(spec.root->path);
     message.mutable_root()->set_readonly(spec.root->readonly);

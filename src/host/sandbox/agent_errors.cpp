@@ -10,22 +10,25 @@ namespace {
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  std::ranges::transform(result, result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(result, result.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return result;
 }
 
 template <size_t N>
 bool contains_any(const std::string& text, const std::array<std::string_view, N>& parts) {
-  return std::ranges::any_of(parts, [&](std::string_view part) { return text.find(part) != std::string::npos; });
+  return std::ranges::any_of(parts,
+                             [&](std::string_view part) { return text.find(part) != std::string::npos; });
 }
 
 }  // namespace
 
 bool is_gone(const Error& error) {
   // The messages keep every inner text, so one search sees the whole chain of causes.
-  constexpr std::array<std::string_view, 4> kTexts = {"no such process", "process not found", "init process not found",
-                                                      "cannot find init process"};
-  if (error.code() == Code::kNotFound || error.errno_value() == ESRCH || error.errno_value() == ENOENT) return true;
+  constexpr std::array<std::string_view, 4> kTexts = {"no such process", "process not found",
+                                                      "init process not found", "cannot find init process"};
+  if (error.code() == Code::kNotFound || error.errno_value() == ESRCH || error.errno_value() == ENOENT)
+    return true;
   return contains_any(lower(error.message()), kTexts);
 }
 
@@ -35,8 +38,10 @@ bool is_connection_closed(const Error& error) {
   switch (error.errno_value()) {
     case ECONNRESET:
     case EPIPE:
-    case ENOTCONN: return true;
-    default: break;
+    case ENOTCONN:
+      return true;
+    default:
+      break;
   }
   return error.code() == Code::kUnavailable || contains_any(lower(error.message()), kTexts);
 }

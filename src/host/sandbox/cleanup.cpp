@@ -1,12 +1,13 @@
 // Cleaning up after a crash, by the traces on the node alone.
-#include <dirent.h>
-#include <unistd.h>
-
-#include <boost/asio/co_spawn.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string_view>
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
 
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/run_dir.h"
@@ -21,9 +22,11 @@
 namespace kata::sandbox {
 namespace {
 
-// Processes that carry one of the sandbox's own paths in their command line: those that were started but not recorded when the shim died.
+// Processes that carry one of the sandbox's own paths in their command line: those that were started but not
+// recorded when the shim died.
 std::vector<RecordedProcess> unrecorded_processes(const std::string& sandbox_id) {
-  const std::vector<std::string> marks = {RunDir(sandbox_id).path() + "/", "/run/kata-containers/shared/sandboxes/" + sandbox_id + "/"};
+  const std::vector<std::string> marks = {RunDir(sandbox_id).path() + "/",
+                                          "/run/kata-containers/shared/sandboxes/" + sandbox_id + "/"};
   std::vector<RecordedProcess> found;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
   if (!proc) return found;
@@ -36,7 +39,8 @@ std::vector<RecordedProcess> unrecorded_processes(const std::string& sandbox_id)
     } catch (const Error&) {
       continue;
     }
-    const bool program = arguments.find("qemu-system") != std::string::npos || arguments.find("virtiofsd") != std::string::npos ||
+    const bool program = arguments.find("qemu-system") != std::string::npos ||
+                         arguments.find("virtiofsd") != std::string::npos ||
                          arguments.find("kata-vsock-device") != std::string::npos;
     for (const std::string& mark : marks) {
       if (!program || arguments.find(mark) == std::string::npos) continue;
@@ -53,7 +57,8 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
   // A container of a living pod has nothing outside the pod's own shim.
   if (sandbox_id != container_id || !valid_id(sandbox_id)) co_return;
   const RunDir run_dir(sandbox_id);
-  Teardown teardown("leftovers of sandbox " + sandbox_id, [](std::string_view warning) { log::warning(warning); });
+  Teardown teardown("leftovers of sandbox " + sandbox_id,
+                    [](std::string_view warning) { log::warning(warning); });
   if (const auto state = load_state(run_dir.state_file())) {
     for (const RecordedProcess& process : state->processes) {
       teardown.step("ending process " + process.role, [&] { kill_recorded(process); });

@@ -7,7 +7,9 @@
 namespace kata::sandbox {
 namespace {
 
-bool is_vfio_node(const oci::Device& device) { return device.type == "c" && device.path.starts_with("/dev/vfio/"); }
+bool is_vfio_node(const oci::Device& device) {
+  return device.type == "c" && device.path.starts_with("/dev/vfio/");
+}
 
 void edit_namespaces(oci::Linux& config) {
   // The guest has one pod: these namespaces are the guest's own business or the VM itself.
@@ -28,8 +30,9 @@ void edit_resources(oci::Linux& config) {
 
 bool shares_sandbox_pids(const oci::Spec& spec) {
   if (!spec.linux_config) return false;
-  return std::ranges::any_of(spec.linux_config->namespaces,
-                             [](const oci::Namespace& entry) { return entry.type == "pid" && !entry.path.empty(); });
+  return std::ranges::any_of(spec.linux_config->namespaces, [](const oci::Namespace& entry) {
+    return entry.type == "pid" && !entry.path.empty();
+  });
 }
 
 agent::KernelModule parse_kernel_module(const std::string& entry) {
@@ -46,15 +49,6 @@ agent::KernelModule parse_kernel_module(const std::string& entry) {
     begin = end;
   }
   return module;
-}
-
-std::string container_type(const oci::Spec& spec, bool first) {
-  for (const char* key : {"io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"}) {
-    const auto found = spec.annotations.find(key);
-    if (found == spec.annotations.end()) continue;
-    return found->second == "sandbox" ? "pod_sandbox" : "pod_container";
-  }
-  return first ? "single_container" : "pod_container";
 }
 
 oci::Spec guest_spec(oci::Spec spec, const GuestSpecRules& rules) {

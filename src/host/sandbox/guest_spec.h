@@ -20,14 +20,11 @@ struct GuestSpecRules {
   std::string guest_rootfs;
 };
 
-// Pure: the changed copy. Host paths of mounts are not touched here (host/resource/volume does that).
+// Pure: the changed copy. Host paths of mounts are not touched here (host/resource/share_fs does that).
 oci::Spec guest_spec(oci::Spec spec, const GuestSpecRules& rules);
 
 // Whether the container wants the sandbox's pid namespace: its pid entry names a path.
 bool shares_sandbox_pids(const oci::Spec& spec);
-
-// "pod_sandbox", "pod_container" or "single_container", by the annotations of containerd and CRI-O; `first`: this container made the sandbox.
-std::string container_type(const oci::Spec& spec, bool first);
 
 // "name param=1 param2" of the configuration's kernel_modules.
 agent::KernelModule parse_kernel_module(const std::string& entry);

@@ -14,7 +14,8 @@ oci::Spec full_spec() {
   spec.hooks.prestart.push_back({.path = "/bin/host-hook", .args = {}, .env = {}});
   spec.hooks.start_container.push_back({.path = "/bin/guest-hook", .args = {}, .env = {}});
   oci::Linux config;
-  config.namespaces = {{"pid", ""}, {"network", "/run/netns/x"}, {"ipc", "/proc/7/ns/ipc"}, {"mount", ""}, {"time", ""}};
+  config.namespaces = {
+      {"pid", ""}, {"network", "/run/netns/x"}, {"ipc", "/proc/7/ns/ipc"}, {"mount", ""}, {"time", ""}};
   config.seccomp.emplace();
   config.devices = {{.path = "/dev/vfio/3", .type = "c"}, {.path = "/dev/fuse", .type = "c"}};
   config.resources.emplace();
@@ -27,7 +28,8 @@ oci::Spec full_spec() {
 }
 
 TEST(GuestSpecTest, OnlyWhatTheGuestMayKnowTravels) {
-  const GuestSpecRules rules{.bundle = "/b", .container_type = "single_container", .guest_rootfs = "/run/x/rootfs"};
+  const GuestSpecRules rules{
+      .bundle = "/b", .container_type = "single_container", .guest_rootfs = "/run/x/rootfs"};
   const oci::Spec spec = guest_spec(full_spec(), rules);
   EXPECT_EQ(spec.root->path, "/run/x/rootfs");
   EXPECT_TRUE(spec.root->readonly);
@@ -48,7 +50,8 @@ TEST(GuestSpecTest, OnlyWhatTheGuestMayKnowTravels) {
 }
 
 TEST(GuestSpecTest, RulesOfTheConfiguration) {
-  GuestSpecRules rules{.disable_guest_seccomp = true, .disable_guest_selinux = false, .keep_vfio_devices = true};
+  GuestSpecRules rules{
+      .disable_guest_seccomp = true, .disable_guest_selinux = false, .keep_vfio_devices = true};
   const oci::Spec spec = guest_spec(full_spec(), rules);
   EXPECT_FALSE(spec.linux_config->seccomp);
   EXPECT_EQ(spec.process->selinux_label, "label");

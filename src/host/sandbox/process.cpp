@@ -1,9 +1,10 @@
 #include "host/sandbox/process.h"
 
+#include <utility>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
-#include <utility>
 
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -14,7 +15,8 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-// One read of the guest's output. Large, because each costs a round trip into the VM; two of them are the most that a stalled reader makes us hold.
+// One read of the guest's output. Large, because each costs a round trip into the VM; two of them are the
+// most that a stalled reader makes us hold.
 constexpr uint32_t kOutputChunk = 128 * 1024;
 constexpr size_t kInputChunk = 64 * 1024;
 // How long a killed process's last output waits for a reader that does not read.
@@ -22,15 +24,17 @@ constexpr Duration kDrainLimit = 10s;
 
 }  // namespace
 
-Process::Process(const asio::any_io_executor& executor, std::string container_id, std::string exec_id, Stdio stdio)
+Process::Process(const asio::any_io_executor& executor, std::string container_id, std::string exec_id,
+                 Stdio stdio)
     : executor_(executor),
       container_id_(std::move(container_id)),
       exec_id_(std::move(exec_id)),
       stdio_(std::move(stdio)),
       outputs_(executor,
                [this](std::string_view task, const Error& error) {
-                 log::warning("stream of a process failed",
-                              {{"stream", std::string(task)}, {"process", name()}, {"error", error.message()}});
+                 log::warning(
+                     "stream of a process failed",
+                     {{"stream", std::string(task)}, {"process", name()}, {"error", error.message()}});
                }),
       inputs_(executor,
               [this](std::string_view task, const Error& error) {
@@ -44,13 +48,15 @@ Process::Process(const asio::any_io_executor& executor, std::string container_id
       exited_(executor) {}
 
 std::string Process::name() const {
-  return exec_id_.empty() ? "container " + container_id_ : "exec " + exec_id_ + " of container " + container_id_;
+  return exec_id_.empty() ? "container " + container_id_
+                          : "exec " + exec_id_ + " of container " + container_id_;
 }
 
 void Process::open_stdio() {
   with_context("stdout of " + name(), [&] { stdout_ = open_output(executor_, stdio_.out); });
   // A terminal has one output.
-  if (!stdio_.terminal) with_context("stderr of " + name(), [&] { stderr_ = open_output(executor_, stdio_.err); });
+  if (!stdio_.terminal)
+    with_context("stderr of " + name(), [&] { stderr_ = open_output(executor_, stdio_.err); });
   with_context("stdin of " + name(), [&] { stdin_ = open_input(executor_, stdio_.in); });
 }
 
@@ -58,7 +64,8 @@ void Process::start_streams(std::shared_ptr<agent::AgentClient> agent) {
   agent_ = std::move(agent);
   open_outputs_ = stdio_.terminal ? 1 : 2;
   outputs_.spawn("stdout", pump_output(agent::AgentClient::Stream::kStdout, std::move(stdout_)));
-  if (!stdio_.terminal) outputs_.spawn("stderr", pump_output(agent::AgentClient::Stream::kStderr, std::move(stderr_)));
+  if (!stdio_.terminal)
+    outputs_.spawn("stderr", pump_output(agent::AgentClient::Stream::kStderr, std::move(stderr_)));
   if (stdin_) {
     inputs_.spawn("stdin", pump_input(std::move(stdin_)));
   } else {
@@ -87,9 +94,11 @@ Awaitable<> Process::pump_output(agent::AgentClient::Stream stream, std::unique_
   } const ended{*this};
   std::string pending;
   for (;;) {
-    // The next chunk is fetched while this one is written. A reader that stalls thus costs two chunks and stops the writer in the guest.
+    // The next chunk is fetched while this one is written. A reader that stalls thus costs two chunks and
+    // stops the writer in the guest.
     auto group = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor_, agent_->read(container_id_, exec_id_, stream, kOutputChunk), asio::deferred),
+        asio::co_spawn(executor_, agent_->read(container_id_, exec_id_, stream, kOutputChunk),
+                       asio::deferred),
         asio::co_spawn(executor_, deliver(sink.get(), std::move(pending)), asio::deferred));
     auto [order, read_error, next, write_error] =
         co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
@@ -97,7 +106,8 @@ Awaitable<> Process::pump_output(agent::AgentClient::Stream stream, std::unique_
     if (cancelled != asio::cancellation_type::none) co_return;
     if (write_error) {
       // The host's end is broken for good; the process must not block on it.
-      log::warning("output of a process is lost", {{"process", name()}, {"error", to_error(write_error).message()}});
+      log::warning("output of a process is lost",
+                   {{"process", name()}, {"error", to_error(write_error).message()}});
       sink.reset();
     }
     // An error of the agent ends the stream like an end of file (facts: agent-api 3.2).
@@ -125,9 +135,9 @@ Awaitable<> Process::pump_input(std::unique_ptr<InputSource> source) {
     ~Closed() { event.set(); }
   } const closed{stdin_closed_};
   for (;;) {
-    auto group =
-        asio::experimental::make_parallel_group(asio::co_spawn(executor_, source->read(kInputChunk), asio::deferred),
-                                                asio::co_spawn(executor_, close_stdin_asked_.wait(), asio::deferred));
+    auto group = asio::experimental::make_parallel_group(
+        asio::co_spawn(executor_, source->read(kInputChunk), asio::deferred),
+        asio::co_spawn(executor_, close_stdin_asked_.wait(), asio::deferred));
     auto [order, read_error, data, asked_error] =
         co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
     const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
@@ -139,7 +149,8 @@ Awaitable<> Process::pump_input(std::unique_ptr<InputSource> source) {
     if (order[0] == 1) co_await forward_rest(*source);
     break;
   }
-  // A terminal stays open when its keyboard goes: only a hang-up would tell the process, and nobody asked for that.
+  // A terminal stays open when its keyboard goes: only a hang-up would tell the process, and nobody asked for
+  // that.
   if (!stdio_.terminal) co_await agent_->close_stdin(container_id_, exec_id_);
 }
 
@@ -159,7 +170,9 @@ Awaitable<> Process::close_stdin() {
   }
 }
 
-void Process::limit_drain() { drain_limited_.set(); }
+void Process::limit_drain() {
+  drain_limited_.set();
+}
 
 Awaitable<uint32_t> Process::collect() {
   const auto self = shared_from_this();
@@ -167,8 +180,9 @@ Awaitable<uint32_t> Process::collect() {
     co_await process->drain_limited_.wait();
     co_await pause_for(kDrainLimit);
   };
-  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor_, outputs_done_.wait(), asio::deferred),
-                                                       asio::co_spawn(executor_, limited(self), asio::deferred));
+  auto group =
+      asio::experimental::make_parallel_group(asio::co_spawn(executor_, outputs_done_.wait(), asio::deferred),
+                                              asio::co_spawn(executor_, limited(self), asio::deferred));
   co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
   if (!outputs_done_.is_set()) {
     log::warning("output of a killed process is dropped: nobody reads it",

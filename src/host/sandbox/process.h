@@ -14,7 +14,8 @@
 
 namespace kata::sandbox {
 
-// Created → running → stopped. Everything that it runs in the background belongs to its task group, which join() ends.
+// Created → running → stopped. Everything that it runs in the background belongs to its task group, which
+// join() ends.
 class Process : public std::enable_shared_from_this<Process> {
  public:
   // exec_id is empty for a container's first process.
@@ -24,8 +25,9 @@ class Process : public std::enable_shared_from_this<Process> {
   void open_stdio();
   // Begins to move bytes between the agent and the host's ends.
   void start_streams(std::shared_ptr<agent::AgentClient> agent);
-  // Waits until all output was delivered, then for the exit status. 255 when the agent is lost (B1). If reap_now() was called, output that a stalled reader does
-  // not take within the drain limit is dropped with a warning.
+  // Waits until all output was delivered, then for the exit status. 255 when the agent is lost (B1). If
+  // reap_now() was called, output that a stalled reader does not take within the drain limit is dropped with
+  // a warning.
   Awaitable<uint32_t> collect();
   // The process was killed: do not wait for a stalled reader for ever.
   void limit_drain();

@@ -1,9 +1,8 @@
 #include "host/sandbox/run_dir.h"
 
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <filesystem>
+#include <sys/stat.h>
 #include <system_error>
 #include <utility>
 
@@ -11,7 +10,9 @@
 
 namespace kata::sandbox {
 
-RunDir::RunDir(std::string sandbox_id, std::string root) : path_(std::move(root)) { path_.append("/").append(sandbox_id); }
+RunDir::RunDir(std::string sandbox_id, std::string root) : path_(std::move(root)) {
+  path_.append("/").append(sandbox_id);
+}
 
 void RunDir::create() const {
   std::error_code error;
@@ -27,7 +28,9 @@ void RunDir::remove() const {
 }
 
 bool valid_id(std::string_view id) {
-  const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+  const auto alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
   if (id.empty() || id.size() > 128 || !alphanumeric(id.front())) return false;
   for (const char c : id) {
     if (!alphanumeric(c) && c != '_' && c != '.' && c != '-') return false;

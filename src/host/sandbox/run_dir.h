@@ -1,10 +1,10 @@
 // Where a sandbox keeps its files on the node. The only place that joins these paths.
 //
 //   /run/kata/<sandbox id>/                 mode 0700
-//     state.json                            what exists or is about to (state_file.h); written before the thing it describes
-//     vsock.sock                            hybrid Unix socket of the guest, if our vsock device carries it
-//     vhost-vsock.sock                      vhost-user socket between that device and the VMM
-//     shim-monitor.sock                     management socket of the shim
+//     state.json                            what exists or is about to (state_file.h); written before the
+//     thing it describes vsock.sock                            hybrid Unix socket of the guest, if our vsock
+//     device carries it vhost-vsock.sock                      vhost-user socket between that device and the
+//     VMM shim-monitor.sock                     management socket of the shim
 //   /run/kata-containers/shared/sandboxes/<sandbox id>/   the shared tree (host/resource/share_fs)
 #pragma once
 
@@ -33,7 +33,8 @@ class RunDir {
   std::string path_;
 };
 
-// Whether an id may become part of a path: letters, digits, '_', '.', '-', beginning with a letter or digit, 1 to 128 characters.
+// Whether an id may become part of a path: letters, digits, '_', '.', '-', beginning with a letter or digit,
+// 1 to 128 characters.
 bool valid_id(std::string_view id);
 
 }  // namespace kata::sandbox

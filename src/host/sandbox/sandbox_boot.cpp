@@ -1,13 +1,15 @@
 // The VM of a sandbox, up and down.
+#include <csignal>
+#include <utility>
+
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
-#include <csignal>
-#include <utility>
 
-#include "host/config/kernel_params.h"
+#include "host/config/derived.h"
+#include "host/config/guest_command_line.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
 #include "lib/async/deadline.h"
@@ -31,8 +33,10 @@ class PhaseTimer {
   explicit PhaseTimer(const char* phase) : phase_(phase), begin_(std::chrono::steady_clock::now()) {}
   ~PhaseTimer() {
     const auto passed = std::chrono::steady_clock::now() - begin_;
-    log::debug("phase of the start", {{"phase", phase_},
-                                      {"us", std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(passed).count())}});
+    log::debug(
+        "phase of the start",
+        {{"phase", phase_},
+         {"us", std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(passed).count())}});
   }
 
  private:
@@ -40,12 +44,15 @@ class PhaseTimer {
   TimePoint begin_;
 };
 
-// Runs both to their ends; an error of either is thrown after both have ended, the first one's before the second's.
+// Runs both to their ends; an error of either is thrown after both have ended, the first one's before the
+// second's.
 Awaitable<> both(Awaitable<> first, Awaitable<> second) {
   const auto executor = co_await asio::this_coro::executor;
-  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(first), asio::deferred),
-                                                       asio::co_spawn(executor, std::move(second), asio::deferred));
-  auto [order, error1, error2] = co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
+  auto group =
+      asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(first), asio::deferred),
+                                              asio::co_spawn(executor, std::move(second), asio::deferred));
+  auto [order, error1, error2] =
+      co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
   if (error1) std::rethrow_exception(error1);
   if (error2) std::rethrow_exception(error2);
 }
@@ -108,7 +115,8 @@ Awaitable<> SandboxImpl::start_vm() {
   spec.boot.command_line = config::guest_command_line(config_.config);
   spec.shares.push_back(share_->spec());
   vmm::VsockSpec vsock;
-  vsock.kind = transport_->vhost_user_socket().empty() ? vmm::VsockSpec::Kind::kVhost : vmm::VsockSpec::Kind::kVhostUser;
+  vsock.kind = transport_->vhost_user_socket().empty() ? vmm::VsockSpec::Kind::kVhost
+                                                       : vmm::VsockSpec::Kind::kVhostUser;
   vsock.cid = transport_->cid();
   vsock.socket = transport_->vhost_user_socket();
   vsock.vhost_fd = transport_->vhost_fd();
@@ -122,22 +130,30 @@ Awaitable<> SandboxImpl::start_vm() {
 }
 
 Awaitable<std::string> SandboxImpl::boot_failure_reason() {
-  auto died = [](vmm::VmDriver& driver) -> Awaitable<std::string> { co_return (co_await driver.wait()).reason; };
-  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor_, died(*driver_), asio::deferred),
-                                                       asio::co_spawn(executor_, driver_->guest_failure(), asio::deferred));
+  auto died = [](vmm::VmDriver& driver) -> Awaitable<std::string> {
+    co_return (co_await driver.wait()).reason;
+  };
+  auto group = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor_, died(*driver_), asio::deferred),
+      asio::co_spawn(executor_, driver_->guest_failure(), asio::deferred));
   auto [order, error1, reason1, error2, reason2] =
       co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
   co_return order[0] == 0 ? reason1 : reason2;
 }
 
+Awaitable<> SandboxImpl::dial_agent(std::optional<StreamSocket>& socket) {
+  const config::AgentTimes times = config::agent_times(config_.config.agent);
+  socket = co_await vsock::connect_with_retry(transport_->dialer(), config_.config.agent.server_port,
+                                              times.first_pause, times.reconnect);
+}
+
 Awaitable<> SandboxImpl::connect_agent() {
   const PhaseTimer timer("guest boot");
-  const auto& config = config_.config.agent;
-  auto connecting = vsock::connect_with_retry(transport_->dialer(), config.server_port,
-                                              std::chrono::milliseconds(config.dial_timeout_ms), connect_limit(config_.config));
-  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor_, std::move(connecting), asio::deferred),
-                                                       asio::co_spawn(executor_, boot_failure_reason(), asio::deferred));
-  auto [order, error, socket, death_error, death] =
+  std::optional<StreamSocket> socket;
+  auto group = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor_, dial_agent(socket), asio::deferred),
+      asio::co_spawn(executor_, boot_failure_reason(), asio::deferred));
+  auto [order, error, death_error, death] =
       co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
   if (order[0] == 1) {
     const std::string reason = death_error ? to_error(death_error).message() : death;
@@ -147,10 +163,9 @@ Awaitable<> SandboxImpl::connect_agent() {
     const Error cause = to_error(error);
     throw Error(cause.code(), boot_report(cause));
   }
-  agent::Limits limits;
-  limits.request = std::chrono::seconds(config.create_container_timeout);
-  limits.health = std::chrono::milliseconds(config.health_check_request_timeout_ms);
-  agent_ = std::make_shared<agent::AgentClient>(std::move(socket), config_.id, limits);
+  const config::AgentTimes times = config::agent_times(config_.config.agent);
+  const agent::Limits limits{.request = times.request, .health = times.health_check};
+  agent_ = std::make_shared<agent::AgentClient>(std::move(*socket), config_.id, limits);
 }
 
 std::string SandboxImpl::boot_report(const Error& error) const {

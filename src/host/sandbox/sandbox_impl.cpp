@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "host/config/cri_annotations.h"
 #include "host/sandbox/agent_errors.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -14,12 +15,14 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-// Limit of one signal: containerd's callers wait for Kill, and a guest that does not take a signal in this time takes none.
+// Limit of one signal: containerd's callers wait for Kill, and a guest that does not take a signal in this
+// time takes none.
 constexpr Duration kSignalLimit = 8s;
 
 ContainerStats to_stats(const agent::ContainerCounters& counters) {
   const auto memory = [](const agent::MemoryData& data) {
-    return MemoryCounter{.usage = data.usage, .max_usage = data.max_usage, .failcnt = data.failcnt, .limit = data.limit};
+    return MemoryCounter{
+        .usage = data.usage, .max_usage = data.max_usage, .failcnt = data.failcnt, .limit = data.limit};
   };
   const auto io = [](const std::vector<agent::IoCounter>& entries) {
     std::vector<NamedCounter> result;
@@ -49,8 +52,8 @@ ContainerStats to_stats(const agent::ContainerCounters& counters) {
     stats.hugetlb[size] = {.usage = value.usage, .max_usage = value.max_usage, .failcnt = value.failcnt};
   }
   for (const auto& link : counters.network) {
-    stats.network.push_back({link.name, link.rx_bytes, link.rx_packets, link.rx_errors, link.rx_dropped, link.tx_bytes,
-                             link.tx_packets, link.tx_errors, link.tx_dropped});
+    stats.network.push_back({link.name, link.rx_bytes, link.rx_packets, link.rx_errors, link.rx_dropped,
+                             link.tx_bytes, link.tx_packets, link.tx_errors, link.tx_dropped});
   }
   return stats;
 }
@@ -62,7 +65,8 @@ std::shared_ptr<Sandbox> Sandbox::create(asio::any_io_executor executor, Sandbox
   return std::make_shared<SandboxImpl>(std::move(executor), std::move(config), std::move(events));
 }
 
-SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config, std::shared_ptr<EventSink> events)
+SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config,
+                         std::shared_ptr<EventSink> events)
     : executor_(std::move(executor)),
       config_(std::move(config)),
       events_(std::move(events)),
@@ -71,10 +75,12 @@ SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config, s
       stopped_(executor_),
       watchers_(executor_,
                 [](std::string_view task, const Error& error) {
-                  log::warning("watcher ended with an error", {{"watcher", std::string(task)}, {"error", error.message()}});
+                  log::warning("watcher ended with an error",
+                               {{"watcher", std::string(task)}, {"error", error.message()}});
                 }),
       supervisors_(executor_, [](std::string_view task, const Error& error) {
-        log::error("supervision of a process failed", {{"process", std::string(task)}, {"error", error.message()}});
+        log::error("supervision of a process failed",
+                   {{"process", std::string(task)}, {"error", error.message()}});
       }) {
   state_.sandbox_id = config_.id;
   state_.containerd_namespace = config_.containerd_namespace;
@@ -82,11 +88,13 @@ SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config, s
 
 std::shared_ptr<Container> SandboxImpl::container(const std::string& id) const {
   const auto found = containers_.find(id);
-  if (found == containers_.end()) throw Error(Code::kNotFound, "container " + id + " not found in sandbox " + config_.id);
+  if (found == containers_.end())
+    throw Error(Code::kNotFound, "container " + id + " not found in sandbox " + config_.id);
   return found->second;
 }
 
-std::shared_ptr<Process> SandboxImpl::process(const std::string& container_id, const std::string& exec_id) const {
+std::shared_ptr<Process> SandboxImpl::process(const std::string& container_id,
+                                              const std::string& exec_id) const {
   const auto target = container(container_id);
   if (exec_id.empty()) return target->init;
   const auto found = target->execs.find(exec_id);
@@ -99,24 +107,27 @@ std::shared_ptr<Process> SandboxImpl::process(const std::string& container_id, c
 std::shared_ptr<agent::AgentClient> SandboxImpl::agent() const {
   if (agent_ && agent_->is_open()) return agent_;
   throw Error(Code::kUnavailable,
-              "sandbox " + config_.id + (failure_.empty() ? ": its VM does not run" : ": its VM has ended: " + failure_));
+              "sandbox " + config_.id +
+                  (failure_.empty() ? ": its VM does not run" : ": its VM has ended: " + failure_));
 }
 
 GuestSpecRules SandboxImpl::spec_rules(const Container& target) const {
   const auto& config = config_.config;
-  const bool first = target.id == config_.id;
+  const auto kind = config::read_cri_annotations(target.spec.annotations, target.id).kind;
   return {.disable_guest_seccomp = config.runtime.disable_guest_seccomp,
           .disable_guest_selinux = config.hypervisor.disable_guest_selinux,
           .keep_vfio_devices = config.runtime.vfio_mode == "vfio",
           .bundle = target.bundle,
-          .container_type = container_type(target.spec, first),
+          .container_type = std::string(config::container_kind_name(kind)),
           .guest_rootfs = {}};
 }
 
 Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
   const auto self = shared_from_this();
-  if (!valid_id(request.id)) throw Error(Code::kInvalidArgument, "container id \"" + request.id + "\" is not valid");
-  if (containers_.contains(request.id)) throw Error(Code::kAlreadyExists, "container " + request.id + " exists already");
+  if (!valid_id(request.id))
+    throw Error(Code::kInvalidArgument, "container id \"" + request.id + "\" is not valid");
+  if (containers_.contains(request.id))
+    throw Error(Code::kAlreadyExists, "container " + request.id + " exists already");
   if (phase_ == Phase::kStopping || phase_ == Phase::kStopped) {
     throw Error(Code::kFailedPrecondition, "sandbox " + config_.id + " is stopped: no container can join it");
   }
@@ -143,7 +154,8 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // The rootfs is put together while the VM boots.
   co_await ensure_booted(target->spec);
   std::vector<resource::MountRequest> mounts;
-  for (const RootfsMount& mount : target->rootfs) mounts.push_back({mount.type, mount.source, mount.target, mount.options});
+  for (const RootfsMount& mount : target->rootfs)
+    mounts.push_back({mount.type, mount.source, mount.target, mount.options});
   GuestSpecRules rules = spec_rules(*target);
   target->shared = true;
   const std::string root_path = target->spec.root ? target->spec.root->path : "rootfs";
@@ -217,9 +229,11 @@ Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shar
 
 void SandboxImpl::add_exec(ExecRequest request) {
   const auto target = container(request.container_id);
-  if (!valid_id(request.exec_id)) throw Error(Code::kInvalidArgument, "exec id \"" + request.exec_id + "\" is not valid");
+  if (!valid_id(request.exec_id))
+    throw Error(Code::kInvalidArgument, "exec id \"" + request.exec_id + "\" is not valid");
   if (target->execs.contains(request.exec_id)) {
-    throw Error(Code::kAlreadyExists, "exec " + request.exec_id + " exists already in container " + target->id);
+    throw Error(Code::kAlreadyExists,
+                "exec " + request.exec_id + " exists already in container " + target->id);
   }
   if (target->init->stopped()) {
     throw Error(Code::kFailedPrecondition, "container " + target->id + " has ended: nothing can run in it");
@@ -264,14 +278,18 @@ Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string ex
   co_return subject->exit();
 }
 
-Awaitable<> SandboxImpl::kill(std::string container_id, std::string exec_id, uint32_t signal, KillScope scope) {
+Awaitable<> SandboxImpl::kill(std::string container_id, std::string exec_id, uint32_t signal,
+                              KillScope scope) {
   const auto self = shared_from_this();
   const auto subject = process(container_id, exec_id);
-  if (subject->stopped()) throw Error(Code::kNotFound, subject->name() + " has ended: process already finished");
+  if (subject->stopped())
+    throw Error(Code::kNotFound, subject->name() + " has ended: process already finished");
   if (!exec_id.empty() && subject->state() == ProcessState::kCreated) {
-    throw Error(Code::kFailedPrecondition, subject->name() + " was not started: there is no process to signal");
+    throw Error(Code::kFailedPrecondition,
+                subject->name() + " was not started: there is no process to signal");
   }
-  if (signal > 64) throw Error(Code::kInvalidArgument, "signal " + std::to_string(signal) + " does not exist");
+  if (signal > 64)
+    throw Error(Code::kInvalidArgument, "signal " + std::to_string(signal) + " does not exist");
   const bool final = signal == SIGKILL || signal == SIGTERM;
   std::exception_ptr failure;
   try {
@@ -287,14 +305,16 @@ Awaitable<> SandboxImpl::kill(std::string container_id, std::string exec_id, uin
   if (!failure) co_return;
   const Error error = to_error(failure);
   if (final && (is_gone(error) || is_connection_closed(error))) {
-    log::info("signal to a process that is gone", {{"process", subject->name()}, {"reason", error.message()}});
+    log::info("signal to a process that is gone",
+              {{"process", subject->name()}, {"reason", error.message()}});
     co_return;
   }
   if (signal == SIGKILL && error.code() == Code::kDeadlineExceeded) fail("the guest does not take signals");
   throw error;
 }
 
-Awaitable<> SandboxImpl::resize(std::string container_id, std::string exec_id, uint32_t width, uint32_t height) {
+Awaitable<> SandboxImpl::resize(std::string container_id, std::string exec_id, uint32_t width,
+                                uint32_t height) {
   const auto subject = process(container_id, exec_id);
   if (!subject->stdio().terminal || subject->stopped()) co_return;
   if (!exec_id.empty() && subject->state() == ProcessState::kCreated) co_return;
@@ -311,7 +331,8 @@ Awaitable<> SandboxImpl::pause(std::string container_id) {
   const auto target = container(container_id);
   const auto lock = co_await target->mutex.lock();
   if (target->init->state() != ProcessState::kRunning) {
-    throw Error(Code::kFailedPrecondition, "container " + container_id + " does not run: it cannot be paused");
+    throw Error(Code::kFailedPrecondition,
+                "container " + container_id + " does not run: it cannot be paused");
   }
   const auto client = agent();
   co_await client->pause_container(container_id);
@@ -331,7 +352,8 @@ Awaitable<> SandboxImpl::resume(std::string container_id) {
 
 Awaitable<> SandboxImpl::update(std::string container_id, oci::Resources resources) {
   const auto target = container(container_id);
-  if (target->init->stopped()) throw Error(Code::kFailedPrecondition, "container " + container_id + " has ended");
+  if (target->init->stopped())
+    throw Error(Code::kFailedPrecondition, "container " + container_id + " has ended");
   const auto client = agent();
   co_await client->update_container(container_id, std::move(resources));
 }
@@ -366,7 +388,9 @@ ProcessStatus SandboxImpl::status(const std::string& container_id, const std::st
           .exit = subject->exit()};
 }
 
-uint32_t SandboxImpl::pid() const { return driver_ ? static_cast<uint32_t>(driver_->pid()) : 0; }
+uint32_t SandboxImpl::pid() const {
+  return driver_ ? static_cast<uint32_t>(driver_->pid()) : 0;
+}
 
 std::string SandboxImpl::agent_url() const {
   return transport_ ? transport_->dialer()->url(config_.config.agent.server_port) : "";

@@ -1,5 +1,5 @@
-// The sandbox's implementation; its parts by question: sandbox_impl.cpp (calls on containers), sandbox_boot.cpp (VM up and down), sandbox_watch.cpp (what happens by
-// itself). Only these include it.
+// The sandbox's implementation; its parts by question: sandbox_impl.cpp (calls on containers),
+// sandbox_boot.cpp (VM up and down), sandbox_watch.cpp (what happens by itself). Only these include it.
 #pragma once
 
 #include <functional>
@@ -40,7 +40,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> update(std::string container_id, oci::Resources resources) override;
   Awaitable<ContainerStats> stats(std::string container_id) override;
   Awaitable<std::vector<uint32_t>> pids(std::string container_id) override;
-  [[nodiscard]] ProcessStatus status(const std::string& container_id, const std::string& exec_id) const override;
+  [[nodiscard]] ProcessStatus status(const std::string& container_id,
+                                     const std::string& exec_id) const override;
   [[nodiscard]] std::vector<std::string> containers() const override { return order_; }
   [[nodiscard]] uint32_t pid() const override;
   [[nodiscard]] std::string agent_url() const override;
@@ -67,6 +68,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> prepare_transport();
   Awaitable<> prepare_share();
   Awaitable<> connect_agent();
+  Awaitable<> dial_agent(std::optional<StreamSocket>& socket);
   Awaitable<> set_up_guest(const oci::Spec& spec);
   Awaitable<std::string> boot_failure_reason();
   [[nodiscard]] std::string boot_report(const Error& error) const;

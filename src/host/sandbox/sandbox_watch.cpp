@@ -148,10 +148,12 @@ Awaitable<> SandboxImpl::clean_up_container(std::shared_ptr<Container> target) {
     target->in_guest = false;
     try {
       if (agent_ && agent_->is_open()) {
-        co_await with_deadline(agent_->remove_container(target->id), kGuestCleanUpLimit, "removing container " + target->id);
+        co_await with_deadline(agent_->remove_container(target->id), kGuestCleanUpLimit,
+                               "removing container " + target->id);
       }
     } catch (const Error& error) {
-      log::warning("removing a container in the guest", {{"container", target->id}, {"error", error.message()}});
+      log::warning("removing a container in the guest",
+                   {{"container", target->id}, {"error", error.message()}});
     }
   }
   if (!target->shared) co_return;
@@ -159,16 +161,18 @@ Awaitable<> SandboxImpl::clean_up_container(std::shared_ptr<Container> target) {
   try {
     if (share_) co_await share_->unshare(target->id);
   } catch (const Error& error) {
-    log::warning("taking a container out of the shared tree", {{"container", target->id}, {"error", error.message()}});
+    log::warning("taking a container out of the shared tree",
+                 {{"container", target->id}, {"error", error.message()}});
   }
 }
 
 bool SandboxImpl::others_alive(const std::string& id) const {
-  return std::ranges::any_of(containers_, [&](const auto& entry) { return entry.first != id && !entry.second->init->stopped(); });
+  return std::ranges::any_of(
+      containers_, [&](const auto& entry) { return entry.first != id && !entry.second->init->stopped(); });
 }
 
-// The order is B1's: output delivered, status known, the guest's and the node's halves cleaned up, then the exit is told. Whoever hears of the exit finds nothing
-// left to clean.
+// The order is B1's: output delivered, status known, the guest's and the node's halves cleaned up, then the
+// exit is told. Whoever hears of the exit finds nothing left to clean.
 Awaitable<> SandboxImpl::supervise_init(std::shared_ptr<Container> target) {
   const auto self = shared_from_this();
   const auto init = target->init;

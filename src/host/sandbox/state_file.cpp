@@ -1,15 +1,16 @@
 #include "host/sandbox/state_file.h"
 
-#include <poll.h>
+#include <csignal>
+#include <cstdlib>
 #include <sys/syscall.h>
+#include <utility>
+
+#include <poll.h>
 #include <unistd.h>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
-#include <csignal>
-#include <cstdlib>
-#include <utility>
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -19,7 +20,8 @@ namespace {
 
 namespace json = boost::json;
 
-// Field 22 of /proc/<pid>/stat (proc(5)). The program's name, field 2, may hold spaces and parentheses: count behind the last one.
+// Field 22 of /proc/<pid>/stat (proc(5)). The program's name, field 2, may hold spaces and parentheses: count
+// behind the last one.
 std::optional<uint64_t> start_time_of(pid_t pid) {
   std::string stat;
   try {
@@ -42,7 +44,8 @@ std::optional<uint64_t> start_time_of(pid_t pid) {
 void save_state(const std::string& path, const SandboxState& state) {
   json::array processes;
   for (const RecordedProcess& process : state.processes) {
-    processes.push_back(json::object{{"role", process.role}, {"pid", process.pid}, {"start_time", process.start_time}});
+    processes.push_back(
+        json::object{{"role", process.role}, {"pid", process.pid}, {"start_time", process.start_time}});
   }
   const json::object root{{"version", SandboxState::kVersion},
                           {"sandbox_id", state.sandbox_id},

@@ -1,11 +1,10 @@
 // What a sandbox has on the node, on disk, so that `delete` can clean up after any crash.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 namespace kata::sandbox {
@@ -28,12 +27,14 @@ struct SandboxState {
 
 // Atomic: a crash leaves the old or the new state.
 void save_state(const std::string& path, const SandboxState& state);
-// None if there is no file or it does not parse (a crash of a much older version): clean-up then relies on the other traces.
+// None if there is no file or it does not parse (a crash of a much older version): clean-up then relies on
+// the other traces.
 std::optional<SandboxState> load_state(const std::string& path);
 
 // Pid and start time of a living process; none if it is gone.
 std::optional<RecordedProcess> record_process(std::string role, pid_t pid);
-// Kills the process with SIGKILL if it is still the recorded one and waits until it is gone, at most a second. Returns whether it was there.
+// Kills the process with SIGKILL if it is still the recorded one and waits until it is gone, at most a
+// second. Returns whether it was there.
 bool kill_recorded(const RecordedProcess& process);
 
 }  // namespace kata::sandbox

@@ -1,11 +1,11 @@
 #include "host/sandbox/state_file.h"
 
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <string>
+#include <sys/wait.h>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "host/sandbox/run_dir.h"
 #include "lib/error/error.h"
@@ -28,7 +28,8 @@ class StateFileTest : public testing::Test {
 TEST_F(StateFileTest, RoundTripAndWhatDoesNotParse) {
   const std::string path = dir_ + "/state.json";
   EXPECT_FALSE(load_state(path));
-  SandboxState state{.sandbox_id = "s1", .containerd_namespace = "default", .processes = {{"vmm", 42, 1234567890123}}};
+  SandboxState state{
+      .sandbox_id = "s1", .containerd_namespace = "default", .processes = {{"vmm", 42, 1234567890123}}};
   save_state(path, state);
   const auto loaded = load_state(path);
   ASSERT_TRUE(loaded);
@@ -83,9 +84,17 @@ TEST(IdTest, OnlyWhatIsSafeInAPath) {
     std::string id;
     bool valid;
   };
-  const Row rows[] = {{"a", true},    {"c1.x-y_z", true}, {"", false},  {".x", false},
-                      {"..", false},  {"a/b", false},     {"-a", false}, {std::string(128, 'a'), true},
-                      {std::string(129, 'a'), false}, {std::string("a\0b", 3), false}, {"\xc3\xa4", false}};
+  const Row rows[] = {{"a", true},
+                      {"c1.x-y_z", true},
+                      {"", false},
+                      {".x", false},
+                      {"..", false},
+                      {"a/b", false},
+                      {"-a", false},
+                      {std::string(128, 'a'), true},
+                      {std::string(129, 'a'), false},
+                      {std::string("a\0b", 3), false},
+                      {"\xc3\xa4", false}};
   for (const Row& row : rows) EXPECT_EQ(valid_id(row.id), row.valid) << row.id;
 }
 

@@ -1,17 +1,18 @@
 #include "host/sandbox/stdio.h"
 
-#include <fcntl.h>
-#include <poll.h>
+#include <cerrno>
+#include <string_view>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <utility>
+
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/write.hpp>
-#include <cerrno>
-#include <string_view>
-#include <utility>
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -80,16 +81,21 @@ class FifoSource : public InputSource {
   asio::posix::stream_descriptor descriptor_;
 };
 
-std::string path_of(const std::string& uri, std::string_view scheme) { return uri.substr(scheme.size()); }
+std::string path_of(const std::string& uri, std::string_view scheme) {
+  return uri.substr(scheme.size());
+}
 
-bool has_scheme(const std::string& uri, std::string_view scheme) { return uri.starts_with(scheme); }
+bool has_scheme(const std::string& uri, std::string_view scheme) {
+  return uri.starts_with(scheme);
+}
 
 std::string fifo_path(const std::string& uri) {
   constexpr std::string_view kFifo = "fifo://";
   if (has_scheme(uri, kFifo)) return path_of(uri, kFifo);
   const size_t colon = uri.find("://");
   if (colon != std::string::npos) {
-    throw Error(Code::kUnimplemented, "stdio " + uri + ": streams of kind " + uri.substr(0, colon) + " are not supported");
+    throw Error(Code::kUnimplemented,
+                "stdio " + uri + ": streams of kind " + uri.substr(0, colon) + " are not supported");
   }
   if (uri.front() != '/') throw Error(Code::kInvalidArgument, "stdio path " + uri + " is not absolute");
   return uri;
@@ -100,7 +106,7 @@ UniqueFd open_fifo(const std::string& uri, int flags) {
   const std::string path = fifo_path(uri);
   UniqueFd fd(::open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
   if (!fd) throw Error::from_errno(errno, "opening stdio fifo " + path);
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) throw_errno("looking at stdio fifo " + path);
   if (!S_ISFIFO(info.st_mode)) throw Error(Code::kInvalidArgument, "stdio path " + path + " is not a fifo");
   return fd;
@@ -116,7 +122,8 @@ std::unique_ptr<OutputSink> open_output(const asio::any_io_executor& executor, c
     UniqueFd fd = open_file(path, O_WRONLY | O_APPEND | O_CREAT, 0640);
     return std::make_unique<FileSink>(std::move(fd), std::move(path));
   }
-  // Read and write: opening does not wait for a reader, and a reader that comes back later (a restarted containerd) finds the pipe intact.
+  // Read and write: opening does not wait for a reader, and a reader that comes back later (a restarted
+  // containerd) finds the pipe intact.
   return std::make_unique<FifoSink>(executor, open_fifo(uri, O_RDWR));
 }
 

@@ -9,7 +9,8 @@
 
 namespace kata::sandbox {
 
-// Takes the bytes of one output stream. The write waits until all are taken: that is the back-pressure on the container.
+// Takes the bytes of one output stream. The write waits until all are taken: that is the back-pressure on the
+// container.
 class OutputSink {
  public:
   virtual ~OutputSink() = default;
@@ -27,8 +28,9 @@ class InputSource {
   [[nodiscard]] virtual bool drained() const = 0;
 };
 
-// Opens what a stdio string of containerd names (facts: containerd-shim-api, section 8): a path or fifo:// is a fifo, file:// appends to a file; null for an
-// empty string. A path that is no fifo, does not exist or is a folder is an Error that names it. The opening never waits for the other side.
+// Opens what a stdio string of containerd names (facts: containerd-shim-api, section 8): a path or fifo:// is
+// a fifo, file:// appends to a file; null for an empty string. A path that is no fifo, does not exist or is a
+// folder is an Error that names it. The opening never waits for the other side.
 std::unique_ptr<OutputSink> open_output(const asio::any_io_executor& executor, const std::string& uri);
 std::unique_ptr<InputSource> open_input(const asio::any_io_executor& executor, const std::string& uri);
 

@@ -29,7 +29,8 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
   spec.cpu.max = fixed ? vcpus : std::max(vcpus, hypervisor.default_maxvcpus);
   spec.cpu.features = hypervisor.cpu_features;
   spec.memory.mib = hypervisor.default_memory;
-  spec.memory.max_mib = fixed ? hypervisor.default_memory : std::max<uint64_t>(hypervisor.default_memory, hypervisor.default_maxmemory);
+  spec.memory.max_mib = fixed ? hypervisor.default_memory
+                              : std::max<uint64_t>(hypervisor.default_memory, hypervisor.default_maxmemory);
   spec.memory.slots = fixed ? 0 : hypervisor.memory_slots;
   spec.memory.prealloc = hypervisor.enable_mem_prealloc;
   spec.memory.huge_pages = hypervisor.enable_hugepages;
@@ -44,11 +45,6 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
     spec.seccomp_sandbox = !hypervisor.seccomp_sandbox->empty() && *hypervisor.seccomp_sandbox != "off";
   }
   return spec;
-}
-
-Duration connect_limit(const config::Config& config) {
-  constexpr Duration kFloor = std::chrono::seconds(10);
-  return std::max<Duration>(kFloor, std::chrono::milliseconds(config.agent.reconnect_timeout_ms));
 }
 
 }  // namespace kata::sandbox

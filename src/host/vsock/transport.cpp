@@ -1,13 +1,13 @@
 #include "host/vsock/transport.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <utility>
+
+#include <unistd.h>
 
 #include "host/vsock/vhost_vsock.h"
 #include "lib/error/error.h"
@@ -25,28 +25,33 @@ std::string find_device_program(const std::string& configured) {
   std::error_code error;
   if (!configured.empty()) {
     if (fs::exists(configured, error)) return configured;
-    throw Error(Code::kNotFound, "vsock device program " + configured + " not found (hypervisor.<name>.vsock_device_path)");
+    throw Error(Code::kNotFound,
+                "vsock device program " + configured + " not found (hypervisor.<name>.vsock_device_path)");
   }
   const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const fs::path& candidate : {folder / kDeviceName, folder.parent_path() / "libexec" / kDeviceName,
-                                    fs::path("/usr/libexec") / kDeviceName, fs::path("/opt/kata/libexec") / kDeviceName}) {
+  for (const fs::path& candidate :
+       {folder / kDeviceName, folder.parent_path() / "libexec" / kDeviceName,
+        fs::path("/usr/libexec") / kDeviceName, fs::path("/opt/kata/libexec") / kDeviceName}) {
     if (fs::exists(candidate, error)) return candidate;
   }
-  throw Error(Code::kNotFound, "this node has no /dev/vhost-vsock and " + std::string(kDeviceName) + " is neither in " +
-                                   folder.string() +
-                                   " nor in a libexec folder: install it or name it by hypervisor.<name>.vsock_device_path");
+  throw Error(Code::kNotFound,
+              "this node has no /dev/vhost-vsock and " + std::string(kDeviceName) + " is neither in " +
+                  folder.string() +
+                  " nor in a libexec folder: install it or name it by hypervisor.<name>.vsock_device_path");
 }
 
 // Bound here and handed over, so that the VMM can connect before the device process has come up.
 UniqueFd listen_on(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) throw Error(Code::kInvalidArgument, "socket path " + path + " is too long");
+  if (path.size() >= sizeof address.sun_path)
+    throw Error(Code::kInvalidArgument, "socket path " + path + " is too long");
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) throw_errno("making a socket for " + path);
   ::unlink(path.c_str());
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) throw_errno("binding " + path);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw_errno("binding " + path);
   if (::listen(fd.get(), 1) != 0) throw_errno("listening on " + path);
   return fd;
 }
@@ -57,7 +62,8 @@ TransportConfig::Mode parse_transport_mode(const std::string& name) {
   if (name.empty() || name == "auto") return TransportConfig::Mode::kAuto;
   if (name == "vhost-vsock") return TransportConfig::Mode::kVhost;
   if (name == "vhost-user") return TransportConfig::Mode::kVhostUser;
-  throw Error(Code::kInvalidArgument, "agent_transport is \"" + name + "\": auto, vhost-vsock or vhost-user expected");
+  throw Error(Code::kInvalidArgument,
+              "agent_transport is \"" + name + "\": auto, vhost-vsock or vhost-user expected");
 }
 
 Awaitable<std::unique_ptr<Transport>> Transport::prepare(TransportConfig config) {
@@ -84,7 +90,12 @@ void Transport::start_device(const asio::any_io_executor& executor) {
   const std::string program = find_device_program(config_.device_program);
   const UniqueFd listener = listen_on(config_.vhost_user_socket);
   Command command;
-  command.argv = {program, "--fd", std::to_string(listener.get()), "--uds", config_.hybrid_socket, "--cid",
+  command.argv = {program,
+                  "--fd",
+                  std::to_string(listener.get()),
+                  "--uds",
+                  config_.hybrid_socket,
+                  "--cid",
                   std::to_string(cid_)};
   command.inherit = {listener.get()};
   command.stderr_fd = STDERR_FILENO;

@@ -1,4 +1,5 @@
-// Which way to the guest this node has, prepared before the VM starts: the kernel's vhost-vsock, or our own vhost-user device beside the VMM.
+// Which way to the guest this node has, prepared before the VM starts: the kernel's vhost-vsock, or our own
+// vhost-user device beside the VMM.
 #pragma once
 
 #include <memory>
@@ -26,7 +27,8 @@ TransportConfig::Mode parse_transport_mode(const std::string& name);
 
 class Transport {
  public:
-  // Chooses, takes a context id or starts the device process. Errors name the program or device that is missing.
+  // Chooses, takes a context id or starts the device process. Errors name the program or device that is
+  // missing.
   static Awaitable<std::unique_ptr<Transport>> prepare(TransportConfig config);
 
   [[nodiscard]] uint32_t cid() const { return cid_; }
