@@ -1,0 +1,32 @@
+// Bind mounts of a container's spec: what they name on the node is shared with the guest.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "host/resource/share_fs/share_fs.h"
+#include "lib/async/awaitable.h"
+#include "lib/oci/spec.h"
+
+namespace kata::volume {
+
+// Guest folder that stands for a pod's /dev/shm (agent-api facts, section 7).
+inline constexpr const char* kGuestShm = "/run/kata-containers/sandbox/shm";
+
+enum class MountKind {
+  // The guest makes it by itself: proc, tmpfs, devpts, ...
+  kGuestOnly,
+  // The pod's shared memory.
+  kSandboxShm,
+  // A file or folder of the node.
+  kHostBind,
+  // A file or folder below /dev, /proc or /sys: of the node, of no use in a VM.
+  kHostSystem,
+};
+MountKind classify(const oci::Mount& mount);
+
+// Shares every host bind of the spec and rewrites its source to the guest's path. Returns the guest paths to give back later. On failure those that were shared by
+// this call are given back.
+Awaitable<std::vector<std::string>> share_bind_mounts(share_fs::ShareFs& share, oci::Spec& spec);
+
+}  // namespace kata::volume
