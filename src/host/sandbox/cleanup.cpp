@@ -68,7 +68,11 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
     teardown.step("ending process", [&] { kill_recorded(process); });
   }
   try {
-    auto clean = [sandbox_id] { resource::ShareFs::clean_up(sandbox_id); };
+    auto clean = [sandbox_id] {
+      Teardown steps("leftovers of sandbox " + sandbox_id,
+                     [](std::string_view warning) { log::warning(warning); });
+      share_fs::ShareFs::clean_up(sandbox_id, steps);
+    };
     co_await run_in_child(clean, limit, "removing the shared tree");
   } catch (const Error& error) {
     teardown.failed("shared tree", error.message());

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/sandbox/process.h"
 #include "host/sandbox/types.h"
 #include "lib/async/mutex.h"
@@ -23,7 +24,7 @@ struct Container {
 
   const std::string id;
   const std::string bundle;
-  const std::vector<RootfsMount> rootfs;
+  const std::vector<rootfs::MountRequest> rootfs;
   oci::Spec spec;
   const std::shared_ptr<Process> init;
   // By exec id; stopped ones stay until they are removed.
@@ -34,8 +35,11 @@ struct Container {
   AsyncMutex mutex;
   // Whether the agent knows the container.
   bool in_guest = false;
-  // Whether its rootfs is in the shared tree.
-  bool shared = false;
+  // What the node holds for it.
+  std::unique_ptr<rootfs::MountedRootfs> mounted;
+  bool rootfs_shared = false;
+  // Guest paths of its shared volumes.
+  std::vector<std::string> volumes;
   uint64_t oom_kills = 0;
 };
 

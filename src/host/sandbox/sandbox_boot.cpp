@@ -10,8 +10,10 @@
 
 #include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
+#include "host/resource/volume/bind_volumes.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
+#include "lib/async/both.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/error/teardown.h"
@@ -23,7 +25,6 @@ namespace {
 using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""ms;
 
-constexpr const char* kShareMountPoint = "/run/kata-containers/shared/containers/";
 constexpr uint32_t kStatusLost = 255;
 constexpr uint32_t kStatusKilled = 128 + SIGKILL;
 
@@ -43,19 +44,6 @@ class PhaseTimer {
   const char* phase_;
   TimePoint begin_;
 };
-
-// Runs both to their ends; an error of either is thrown after both have ended, the first one's before the
-// second's.
-Awaitable<> both(Awaitable<> first, Awaitable<> second) {
-  const auto executor = co_await asio::this_coro::executor;
-  auto group =
-      asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(first), asio::deferred),
-                                              asio::co_spawn(executor, std::move(second), asio::deferred));
-  auto [order, error1, error2] =
-      co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
-  if (error1) std::rethrow_exception(error1);
-  if (error2) std::rethrow_exception(error2);
-}
 
 }  // namespace
 
@@ -98,15 +86,17 @@ Awaitable<> SandboxImpl::prepare_transport() {
 Awaitable<> SandboxImpl::prepare_share() {
   const PhaseTimer timer("share");
   const auto& hypervisor = config_.config.hypervisor;
-  resource::ShareFsConfig wanted;
+  share_fs::ShareFsConfig wanted;
   wanted.sandbox_id = config_.id;
+  wanted.run_dir = run_dir_.path();
   wanted.daemon = hypervisor.virtio_fs_daemon;
   wanted.cache = hypervisor.virtio_fs_cache;
   wanted.extra_args = hypervisor.virtio_fs_extra_args;
   wanted.queue_size = hypervisor.virtio_fs_queue_size;
-  share_ = resource::ShareFs::create(executor_, std::move(wanted));
+  wanted.debug = hypervisor.enable_debug;
+  share_ = std::make_unique<share_fs::ShareFs>(executor_, std::move(wanted));
   co_await share_->prepare();
-  record("virtiofsd", share_->daemon_pid());
+  record("virtiofsd", share_->pid());
 }
 
 Awaitable<> SandboxImpl::start_vm() {
@@ -183,13 +173,18 @@ Awaitable<> SandboxImpl::set_up_guest(const oci::Spec& spec) {
   setup.sandbox_id = config_.id;
   setup.hostname = spec.hostname;
   setup.guest_hook_path = config_.config.hypervisor.guest_hook_path;
-  agent::Storage share;
-  share.driver = "virtio-fs";
-  share.source = share_->spec().tag;
-  share.fstype = "virtiofs";
-  share.options = {"nodev"};
-  share.mount_point = kShareMountPoint;
-  setup.storages.push_back(std::move(share));
+  setup.storages.push_back({.driver = "virtio-fs",
+                            .driver_options = {},
+                            .source = std::string(share_fs::kMountTag),
+                            .fstype = "virtiofs",
+                            .options = {"nodev"},
+                            .mount_point = std::string(share_fs::kGuestMountPoint)});
+  setup.storages.push_back({.driver = "ephemeral",
+                            .driver_options = {},
+                            .source = "shm",
+                            .fstype = "tmpfs",
+                            .options = {"size=67108864", "mode=1777"},
+                            .mount_point = volume::kGuestShm});
   for (const std::string& entry : config_.config.agent.kernel_modules) {
     setup.kernel_modules.push_back(parse_kernel_module(entry));
   }

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "host/config/cri_annotations.h"
+#include "host/resource/volume/bind_volumes.h"
 #include "host/sandbox/agent_errors.h"
+#include "lib/async/both.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
@@ -150,22 +152,23 @@ Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
   co_return pid();
 }
 
+Awaitable<> SandboxImpl::mount_rootfs(std::shared_ptr<Container> target) {
+  const std::string path = target->spec.root ? target->spec.root->path : "rootfs";
+  const std::string folder = path.starts_with("/") ? path : target->bundle + "/" + path;
+  target->mounted = co_await rootfs::MountedRootfs::prepare(target->rootfs, folder);
+}
+
 Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // The rootfs is put together while the VM boots.
-  co_await ensure_booted(target->spec);
-  std::vector<resource::MountRequest> mounts;
-  for (const RootfsMount& mount : target->rootfs)
-    mounts.push_back({mount.type, mount.source, mount.target, mount.options});
+  co_await both(ensure_booted(target->spec), mount_rootfs(target));
   GuestSpecRules rules = spec_rules(*target);
-  target->shared = true;
-  const std::string root_path = target->spec.root ? target->spec.root->path : "rootfs";
-  const std::string own_root = root_path.starts_with("/") ? root_path : target->bundle + "/" + root_path;
-  rules.guest_rootfs = co_await share_->share_rootfs(target->id, mounts, own_root);
+  target->rootfs_shared = true;
+  rules.guest_rootfs = share_->share_rootfs(target->id, target->mounted->path());
   agent::ContainerSetup setup;
   setup.id = target->id;
   setup.sandbox_pidns = shares_sandbox_pids(target->spec);
   setup.spec = guest_spec(target->spec, rules);
-  co_await share_->share_mounts(target->id, setup.spec);
+  target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec);
   const auto client = agent();
   co_await client->create_container(std::move(setup));
   target->in_guest = true;

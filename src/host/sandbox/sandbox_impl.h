@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/agent/agent_client.h"
+#include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/container.h"
 #include "host/sandbox/guest_spec.h"
@@ -56,6 +57,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::shared_ptr<Process> process(const std::string& container_id, const std::string& exec_id) const;
   std::shared_ptr<agent::AgentClient> agent() const;
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
+  Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
   void forget(const std::string& id);
   Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
@@ -110,7 +112,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
 
   std::unique_ptr<vmm::VmDriver> driver_;
   std::unique_ptr<vsock::Transport> transport_;
-  std::unique_ptr<resource::ShareFs> share_;
+  std::unique_ptr<share_fs::ShareFs> share_;
   std::shared_ptr<agent::AgentClient> agent_;
   bool vm_started_ = false;
 

@@ -18,7 +18,7 @@ using std::chrono_literals::operator""ms;
 constexpr Duration kHealthInterval = 30s;
 // How long the execs of an ended container may take to end; they were killed with it.
 constexpr Duration kExecEndLimit = 2s;
-constexpr Duration kGuestCleanUpLimit = 8s;
+constexpr Duration kCleanUpLimit = 8s;
 
 }  // namespace
 
@@ -54,7 +54,7 @@ Awaitable<> SandboxImpl::watch_guest_panic() {
 }
 
 Awaitable<> SandboxImpl::watch_share() {
-  const std::string reason = co_await share_->wait_daemon();
+  const std::string reason = co_await share_->daemon_end();
   fail(reason);
 }
 
@@ -144,26 +144,29 @@ Awaitable<> SandboxImpl::end_execs(std::shared_ptr<Container> target) {
 }
 
 Awaitable<> SandboxImpl::clean_up_container(std::shared_ptr<Container> target) {
-  if (target->in_guest) {
-    target->in_guest = false;
+  const auto step = [&](const char* what, Awaitable<> work) -> Awaitable<> {
     try {
-      if (agent_ && agent_->is_open()) {
-        co_await with_deadline(agent_->remove_container(target->id), kGuestCleanUpLimit,
-                               "removing container " + target->id);
-      }
+      co_await with_deadline(std::move(work), kCleanUpLimit, what);
     } catch (const Error& error) {
-      log::warning("removing a container in the guest",
+      log::warning("cleaning up a container",
+                   {{"container", target->id}, {"step", what}, {"error", error.message()}});
+    }
+  };
+  if (std::exchange(target->in_guest, false) && agent_ && agent_->is_open()) {
+    co_await step("removing it in the guest", agent_->remove_container(target->id));
+  }
+  for (const std::string& path : std::exchange(target->volumes, {})) {
+    co_await step("giving back a volume", share_->unshare_path(path));
+  }
+  if (std::exchange(target->rootfs_shared, false)) {
+    try {
+      share_->unshare_rootfs(target->id);
+    } catch (const Error& error) {
+      log::warning("taking a rootfs out of the shared tree",
                    {{"container", target->id}, {"error", error.message()}});
     }
   }
-  if (!target->shared) co_return;
-  target->shared = false;
-  try {
-    if (share_) co_await share_->unshare(target->id);
-  } catch (const Error& error) {
-    log::warning("taking a container out of the shared tree",
-                 {{"container", target->id}, {"error", error.message()}});
-  }
+  if (target->mounted) co_await step("unmounting its rootfs", target->mounted->release());
 }
 
 bool SandboxImpl::others_alive(const std::string& id) const {

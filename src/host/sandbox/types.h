@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "host/resource/rootfs/mounted_rootfs.h"
 #include "lib/oci/spec.h"
 
 namespace kata::sandbox {
@@ -22,14 +23,6 @@ struct Stdio {
   std::string out;
   std::string err;
   bool terminal = false;
-};
-
-// A mount that the caller's snapshotter asks for, in the words of mount(8).
-struct RootfsMount {
-  std::string type;
-  std::string source;
-  std::string target;
-  std::vector<std::string> options;
 };
 
 struct ExitInfo {
@@ -54,7 +47,8 @@ struct ProcessStatus {
 struct ContainerRequest {
   std::string id;
   std::string bundle;
-  std::vector<RootfsMount> rootfs;
+  // The snapshotter's mounts; empty = already mounted at spec.root.path.
+  std::vector<rootfs::MountRequest> rootfs;
   Stdio stdio;
   oci::Spec spec;
 };

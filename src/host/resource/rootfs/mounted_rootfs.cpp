@@ -1,8 +1,7 @@
 #include "host/resource/rootfs/mounted_rootfs.h"
 
-#include <sys/stat.h>
-
 #include <cerrno>
+#include <sys/stat.h>
 #include <utility>
 
 #include "lib/async/child_process.h"
@@ -12,13 +11,16 @@
 namespace kata::rootfs {
 namespace {
 
-// Mounting and unmounting can hang in the kernel behind a dead server: a child process does it and can be given up.
+// Mounting and unmounting can hang in the kernel behind a dead server: a child process does it and can be
+// given up.
 constexpr Duration kMountLimit = std::chrono::seconds(10);
 
 void check_folder(const std::string& path) {
-  struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) throw Error::from_errno(errno, "looking for the root file system " + path);
-  if (!S_ISDIR(info.st_mode)) throw Error(Code::kInvalidArgument, "root file system " + path + " is not a folder");
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0)
+    throw Error::from_errno(errno, "looking for the root file system " + path);
+  if (!S_ISDIR(info.st_mode))
+    throw Error(Code::kInvalidArgument, "root file system " + path + " is not a folder");
 }
 
 void mount_one(const MountRequest& request, const std::string& base) {
@@ -42,7 +44,8 @@ void mount_all(const std::vector<MountRequest>& mounts, const std::string& targe
 
 }  // namespace
 
-Awaitable<std::unique_ptr<MountedRootfs>> MountedRootfs::prepare(std::vector<MountRequest> mounts, std::string target) {
+Awaitable<std::unique_ptr<MountedRootfs>> MountedRootfs::prepare(std::vector<MountRequest> mounts,
+                                                                 std::string target) {
   std::unique_ptr<MountedRootfs> rootfs(new MountedRootfs(std::move(target)));
   if (mounts.empty()) {
     check_folder(rootfs->path_);

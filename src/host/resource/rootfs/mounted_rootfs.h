@@ -1,4 +1,5 @@
-// A container's root file system put together on the node from the snapshotter's mounts, to be shared with the guest.
+// A container's root file system put together on the node from the snapshotter's mounts, to be shared with
+// the guest.
 #pragma once
 
 #include <memory>
@@ -17,12 +18,15 @@ struct MountRequest {
   std::vector<std::string> options;
 };
 
-// Mounts of this process's own mount namespace, given back by release() and, with the namespace, by the end of the last process in it.
+// Mounts of this process's own mount namespace, given back by release() and, with the namespace, by the end
+// of the last process in it.
 class MountedRootfs {
  public:
-  // Mounts the list, in its order, on `target` (a folder; made if it is missing). An empty list means that somebody has mounted the root file system there
-  // already: then it must exist. A failing mount names its source and undoes those before it.
-  static Awaitable<std::unique_ptr<MountedRootfs>> prepare(std::vector<MountRequest> mounts, std::string target);
+  // Mounts the list, in its order, on `target` (a folder; made if it is missing). An empty list means that
+  // somebody has mounted the root file system there already: then it must exist. A failing mount names its
+  // source and undoes those before it.
+  static Awaitable<std::unique_ptr<MountedRootfs>> prepare(std::vector<MountRequest> mounts,
+                                                           std::string target);
 
   // Folder on the node.
   [[nodiscard]] const std::string& path() const { return path_; }

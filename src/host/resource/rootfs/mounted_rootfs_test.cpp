@@ -1,15 +1,16 @@
 #include "host/resource/rootfs/mounted_rootfs.h"
 
+#include <filesystem>
+#include <string>
+#include <sys/mount.h>
+
 #include <gtest/gtest.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
-#include <filesystem>
-#include <string>
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -21,7 +22,8 @@ namespace {
 class MountedRootfsTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0) GTEST_SKIP() << "needs root for a mount namespace of its own";
+    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0)
+      GTEST_SKIP() << "needs root for a mount namespace of its own";
     ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr), 0);
     char name[] = "/tmp/kata-rootfs-XXXXXX";
     ASSERT_NE(::mkdtemp(name), nullptr);
@@ -43,7 +45,10 @@ class MountedRootfsTest : public testing::Test {
 
   // The overlay goes on a tmpfs, since the test's own folder may be on an overlay already.
   MountRequest overlay() const {
-    return {"overlay", "overlay", "", {"workdir=" + dir_ + "/work", "upperdir=" + dir_ + "/upper", "lowerdir=" + dir_ + "/lower"}};
+    return {"overlay",
+            "overlay",
+            "",
+            {"workdir=" + dir_ + "/work", "upperdir=" + dir_ + "/upper", "lowerdir=" + dir_ + "/lower"}};
   }
 
   std::string dir_;

@@ -16,11 +16,13 @@ bool has_option(const oci::Mount& mount, std::string_view option) {
 }
 
 bool is_below(std::string_view path, std::string_view folder) {
-  return path == folder || (path.starts_with(folder) && path.size() > folder.size() && path[folder.size()] == '/');
+  return path == folder ||
+         (path.starts_with(folder) && path.size() > folder.size() && path[folder.size()] == '/');
 }
 
 Awaitable<> share_one(share_fs::ShareFs& share, oci::Mount& mount, std::vector<std::string>& shared) {
-  const auto access = has_option(mount, "ro") ? share_fs::ShareTree::Access::kReadOnly : share_fs::ShareTree::Access::kReadWrite;
+  const auto access = has_option(mount, "ro") ? share_fs::ShareTree::Access::kReadOnly
+                                              : share_fs::ShareTree::Access::kReadWrite;
   std::exception_ptr failure;
   try {
     mount.source = co_await share.share_path(mount.source, access);
@@ -34,7 +36,8 @@ Awaitable<> share_one(share_fs::ShareFs& share, oci::Mount& mount, std::vector<s
 }  // namespace
 
 MountKind classify(const oci::Mount& mount) {
-  if (mount.type != "bind" && !has_option(mount, "bind") && !has_option(mount, "rbind")) return MountKind::kGuestOnly;
+  if (mount.type != "bind" && !has_option(mount, "bind") && !has_option(mount, "rbind"))
+    return MountKind::kGuestOnly;
   if (mount.destination == "/dev/shm") return MountKind::kSandboxShm;
   for (const std::string_view folder : {"/dev", "/proc", "/sys"}) {
     if (is_below(mount.source, folder)) return MountKind::kHostSystem;
@@ -48,14 +51,18 @@ Awaitable<std::vector<std::string>> share_bind_mounts(share_fs::ShareFs& share, 
   try {
     for (oci::Mount& mount : spec.mounts) {
       switch (classify(mount)) {
-        case MountKind::kGuestOnly: break;
+        case MountKind::kGuestOnly:
+          break;
         case MountKind::kSandboxShm:
           mount.type = "bind";
           mount.source = kGuestShm;
           break;
         // The guest's own node or file of that name is meant.
-        case MountKind::kHostSystem: break;
-        case MountKind::kHostBind: co_await share_one(share, mount, shared); break;
+        case MountKind::kHostSystem:
+          break;
+        case MountKind::kHostBind:
+          co_await share_one(share, mount, shared);
+          break;
       }
     }
   } catch (const Error&) {

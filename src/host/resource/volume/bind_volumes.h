@@ -25,8 +25,8 @@ enum class MountKind {
 };
 MountKind classify(const oci::Mount& mount);
 
-// Shares every host bind of the spec and rewrites its source to the guest's path. Returns the guest paths to give back later. On failure those that were shared by
-// this call are given back.
+// Shares every host bind of the spec and rewrites its source to the guest's path. Returns the guest paths to
+// give back later. On failure those that were shared by this call are given back.
 Awaitable<std::vector<std::string>> share_bind_mounts(share_fs::ShareFs& share, oci::Spec& spec);
 
 }  // namespace kata::volume

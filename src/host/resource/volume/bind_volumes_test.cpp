@@ -11,7 +11,8 @@ TEST(BindVolumesTest, WhatAMountMeansToTheNode) {
     oci::Mount mount;
     MountKind kind;
   };
-  const auto mount = [](const char* destination, const char* source, const char* type, std::vector<std::string> options) {
+  const auto mount = [](const char* destination, const char* source, const char* type,
+                        std::vector<std::string> options) {
     oci::Mount result;
     result.destination = destination;
     result.source = source;
