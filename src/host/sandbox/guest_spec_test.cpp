@@ -6,6 +6,13 @@
 namespace kata::sandbox {
 namespace {
 
+oci::Device char_device(const char* path) {
+  oci::Device device;
+  device.path = path;
+  device.type = "c";
+  return device;
+}
+
 oci::Spec full_spec() {
   oci::Spec spec;
   spec.process.emplace();
@@ -17,9 +24,9 @@ oci::Spec full_spec() {
   config.namespaces = {
       {"pid", ""}, {"network", "/run/netns/x"}, {"ipc", "/proc/7/ns/ipc"}, {"mount", ""}, {"time", ""}};
   config.seccomp.emplace();
-  config.devices = {{.path = "/dev/vfio/3", .type = "c"}, {.path = "/dev/fuse", .type = "c"}};
+  config.devices = {char_device("/dev/vfio/3"), char_device("/dev/fuse")};
   config.resources.emplace();
-  config.resources->devices.push_back({.allow = false, .type = "a", .access = "rwm"});
+  config.resources->devices.emplace_back();
   config.resources->pids_limit = 7;
   config.resources->cpu.emplace();
   config.resources->cpu->shares = 512;
@@ -50,8 +57,10 @@ TEST(GuestSpecTest, OnlyWhatTheGuestMayKnowTravels) {
 }
 
 TEST(GuestSpecTest, RulesOfTheConfiguration) {
-  GuestSpecRules rules{
-      .disable_guest_seccomp = true, .disable_guest_selinux = false, .keep_vfio_devices = true};
+  GuestSpecRules rules;
+  rules.disable_guest_seccomp = true;
+  rules.disable_guest_selinux = false;
+  rules.keep_vfio_devices = true;
   const oci::Spec spec = guest_spec(full_spec(), rules);
   EXPECT_FALSE(spec.linux_config->seccomp);
   EXPECT_EQ(spec.process->selinux_label, "label");

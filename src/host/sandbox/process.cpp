@@ -193,7 +193,10 @@ Awaitable<uint32_t> Process::collect() {
   try {
     co_return static_cast<uint32_t>(co_await agent_->wait_process(container_id_, exec_id_));
   } catch (const Error& error) {
-    log::warning("exit status of a process is not known", {{"process", name()}, {"error", error.message()}});
+    // Whoever ended the sandbox has told the exit already.
+    if (!stopped())
+      log::warning("exit status of a process is not known",
+                   {{"process", name()}, {"error", error.message()}});
   }
   constexpr uint32_t kLost = 255;
   co_return kLost;

@@ -65,7 +65,7 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   run_dir_.create();
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
-  driver_ = vmm::make_driver(config_.config.hypervisor_name, executor_);
+  driver_ = parts_.make_driver(config_.config.hypervisor_name, executor_);
   co_await both(prepare_transport(), prepare_share());
   co_await start_vm();
   co_await connect_agent();
@@ -79,7 +79,7 @@ Awaitable<> SandboxImpl::prepare_transport() {
   wanted.device_program = config_.config.hypervisor.vsock_device_path;
   wanted.hybrid_socket = run_dir_.vsock_socket();
   wanted.vhost_user_socket = run_dir_.vhost_vsock_socket();
-  transport_ = co_await vsock::Transport::prepare(std::move(wanted));
+  transport_ = co_await parts_.make_transport(std::move(wanted));
   if (transport_->process()) record("vsock-device", transport_->process()->pid());
 }
 
@@ -94,6 +94,7 @@ Awaitable<> SandboxImpl::prepare_share() {
   wanted.extra_args = hypervisor.virtio_fs_extra_args;
   wanted.queue_size = hypervisor.virtio_fs_queue_size;
   wanted.debug = hypervisor.enable_debug;
+  wanted.base = parts_.share_base;
   share_ = std::make_unique<share_fs::ShareFs>(executor_, std::move(wanted));
   co_await share_->prepare();
   record("virtiofsd", share_->pid());

@@ -68,11 +68,12 @@ std::shared_ptr<Sandbox> Sandbox::create(asio::any_io_executor executor, Sandbox
 }
 
 SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config,
-                         std::shared_ptr<EventSink> events)
+                         std::shared_ptr<EventSink> events, SandboxParts parts)
     : executor_(std::move(executor)),
       config_(std::move(config)),
       events_(std::move(events)),
-      run_dir_(config_.id),
+      parts_(std::move(parts)),
+      run_dir_(config_.id, parts_.run_root),
       boot_mutex_(executor_),
       stopped_(executor_),
       watchers_(executor_,

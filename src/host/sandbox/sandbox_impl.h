@@ -24,9 +24,21 @@
 
 namespace kata::sandbox {
 
+// What a sandbox is made of, for tests to replace.
+struct SandboxParts {
+  std::function<std::unique_ptr<vmm::VmDriver>(const std::string& name,
+                                               const asio::any_io_executor& executor)>
+      make_driver = vmm::make_driver;
+  std::function<Awaitable<std::unique_ptr<vsock::Transport>>(vsock::TransportConfig)> make_transport =
+      vsock::Transport::prepare;
+  std::string run_root = "/run/kata";
+  std::string share_base = std::string(share_fs::kShareBase);
+};
+
 class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxImpl> {
  public:
-  SandboxImpl(asio::any_io_executor executor, SandboxConfig config, std::shared_ptr<EventSink> events);
+  SandboxImpl(asio::any_io_executor executor, SandboxConfig config, std::shared_ptr<EventSink> events,
+              SandboxParts parts = {});
 
   Awaitable<uint32_t> create_container(ContainerRequest request) override;
   Awaitable<uint32_t> start(std::string container_id, std::string exec_id) override;
@@ -99,6 +111,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   asio::any_io_executor executor_;
   SandboxConfig config_;
   std::shared_ptr<EventSink> events_;
+  SandboxParts parts_;
   RunDir run_dir_;
   SandboxState state_;
   Phase phase_ = Phase::kNew;

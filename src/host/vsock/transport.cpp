@@ -86,6 +86,12 @@ Awaitable<std::unique_ptr<Transport>> Transport::prepare(TransportConfig config)
   co_return transport;
 }
 
+std::unique_ptr<Transport> Transport::remote(std::string socket) {
+  std::unique_ptr<Transport> transport(new Transport({}));
+  transport->dialer_ = make_remote_dialer(std::move(socket));
+  return transport;
+}
+
 void Transport::start_device(const asio::any_io_executor& executor) {
   const std::string program = find_device_program(config_.device_program);
   const UniqueFd listener = listen_on(config_.vhost_user_socket);

@@ -31,6 +31,9 @@ class Transport {
   // missing.
   static Awaitable<std::unique_ptr<Transport>> prepare(TransportConfig config);
 
+  // An agent that listens on a plain Unix socket: a remote hypervisor's, or a test's.
+  static std::unique_ptr<Transport> remote(std::string socket);
+
   [[nodiscard]] uint32_t cid() const { return cid_; }
   // Open vhost-vsock descriptor for the VMM, -1 with the vhost-user device.
   [[nodiscard]] int vhost_fd() const { return vhost_fd_.get(); }

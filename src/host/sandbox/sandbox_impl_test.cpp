@@ -1,0 +1,371 @@
+// The sandbox without a VM: a driver that starts nothing, a real shared tree and virtiofsd, and a scripted
+// agent on a Unix socket.
+#include "host/sandbox/sandbox_impl.h"
+
+#include <csignal>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <vector>
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "host/vmm/fake_driver.h"
+#include "lib/async/deadline.h"
+#include "lib/error/error.h"
+#include "lib/fd/io.h"
+#include "lib/linux/mount.h"
+#include "lib/ttrpc/server.h"
+
+#include "agent/agent.pb.h"
+
+namespace kata::sandbox {
+namespace {
+
+using std::chrono_literals::operator""s;
+using Empty = google::protobuf::Empty;
+
+class RecordingSink : public EventSink {
+ public:
+  void on_exit(const std::string& container_id, const std::string& exec_id, uint32_t,
+               const ExitInfo& exit) override {
+    events.push_back("exit " + container_id + "/" + exec_id + " " + std::to_string(exit.status));
+  }
+  void on_oom(const std::string& container_id) override { events.push_back("oom " + container_id); }
+  std::vector<std::string> events;
+};
+
+// Answers as an agent does; a process ends when the test or a signal says so.
+class ScriptedAgent {
+ public:
+  ScriptedAgent(asio::io_context& context, const std::string& socket)
+      : context_(context),
+        acceptor_(context, asio::local::stream_protocol::endpoint(socket)),
+        server_(ttrpc::Server::create()) {
+    add<grpc::CreateSandboxRequest>("CreateSandbox");
+    add<grpc::DestroySandboxRequest>("DestroySandbox");
+    add<grpc::CreateContainerRequest>("CreateContainer", [this](const auto& request) {
+      if (refuse_create)
+        throw Error(Code::kNotFound, "exec: \"nothing\": executable file not found in $PATH");
+      start_process(request.container_id());
+    });
+    add<grpc::StartContainerRequest>("StartContainer");
+    add<grpc::RemoveContainerRequest>("RemoveContainer");
+    add<grpc::ExecProcessRequest>("ExecProcess", [this](const auto& request) {
+      start_process(request.container_id() + request.exec_id());
+    });
+    add<grpc::CloseStdinRequest>("CloseStdin");
+    add<grpc::SignalProcessRequest>("SignalProcess", [this](const auto& request) {
+      if (signal_error) throw *signal_error;
+      end_process(request.container_id() + request.exec_id(), 128 + static_cast<int>(request.signal()));
+    });
+    add_streams();
+    asio::co_spawn(context_, accept(), asio::detached);
+  }
+
+  void end_process(const std::string& key, int status) {
+    const auto found = processes_.find(key);
+    if (found == processes_.end()) return;
+    found->second->status = status;
+    found->second->ended.set();
+  }
+  void break_connection() { server_->stop(); }
+  void close() {
+    acceptor_.close();
+    server_->stop();
+  }
+
+  std::vector<std::string> calls;
+  bool refuse_create = false;
+  std::optional<Error> signal_error;
+  std::map<std::string, std::deque<std::string>> output;
+
+ private:
+  struct Running {
+    explicit Running(asio::io_context& context) : ended(context.get_executor()) {}
+    Event ended;
+    int status = 0;
+  };
+
+  void start_process(const std::string& key) { processes_[key] = std::make_shared<Running>(context_); }
+
+  template <typename Request>
+  void add(const char* method, std::function<void(const Request&)> action = nullptr) {
+    std::function<Awaitable<Empty>(Request)> handler = [this, method,
+                                                        action](Request request) -> Awaitable<Empty> {
+      calls.emplace_back(method);
+      if (action) action(request);
+      co_return Empty();
+    };
+    ttrpc::add<Request, Empty>(*server_, "grpc.AgentService", method, std::move(handler));
+  }
+
+  Awaitable<grpc::ReadStreamResponse> read(grpc::ReadStreamRequest request, bool is_stdout) {
+    const std::string key = request.container_id() + request.exec_id();
+    grpc::ReadStreamResponse response;
+    auto& chunks = output[key];
+    if (is_stdout && !chunks.empty()) {
+      response.set_data(chunks.front());
+      chunks.pop_front();
+      co_return response;
+    }
+    const auto process = processes_.at(key);
+    co_await process->ended.wait();
+    co_return response;
+  }
+
+  void add_streams() {
+    const auto read_handler = [this](bool is_stdout) {
+      return std::function<Awaitable<grpc::ReadStreamResponse>(grpc::ReadStreamRequest)>(
+          [this, is_stdout](grpc::ReadStreamRequest request) { return read(std::move(request), is_stdout); });
+    };
+    ttrpc::add<grpc::ReadStreamRequest, grpc::ReadStreamResponse>(*server_, "grpc.AgentService", "ReadStdout",
+                                                                  read_handler(true));
+    ttrpc::add<grpc::ReadStreamRequest, grpc::ReadStreamResponse>(*server_, "grpc.AgentService", "ReadStderr",
+                                                                  read_handler(false));
+    std::function<Awaitable<grpc::WaitProcessResponse>(grpc::WaitProcessRequest)> wait =
+        [this](grpc::WaitProcessRequest request) -> Awaitable<grpc::WaitProcessResponse> {
+      const auto process = processes_.at(request.container_id() + request.exec_id());
+      co_await process->ended.wait();
+      grpc::WaitProcessResponse response;
+      response.set_status(process->status);
+      co_return response;
+    };
+    ttrpc::add<grpc::WaitProcessRequest, grpc::WaitProcessResponse>(*server_, "grpc.AgentService",
+                                                                    "WaitProcess", std::move(wait));
+  }
+
+  Awaitable<> accept() {
+    try {
+      for (;;) {
+        auto socket = co_await acceptor_.async_accept(asio::use_awaitable);
+        asio::co_spawn(context_,
+                       server_->serve(StreamSocket(std::move(socket)), ttrpc::Server::PeerCheck::kNone),
+                       asio::detached);
+      }
+    } catch (const std::exception&) {
+      co_return;
+    }
+  }
+
+  asio::io_context& context_;
+  asio::local::stream_protocol::acceptor acceptor_;
+  std::shared_ptr<ttrpc::Server> server_;
+  std::map<std::string, std::shared_ptr<Running>> processes_;
+};
+
+class SandboxTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0 || ::unshare(CLONE_NEWNS) != 0)
+      GTEST_SKIP() << "needs root for a mount namespace of its own";
+    if (!std::filesystem::exists("/usr/lib/qemu/virtiofsd") &&
+        !std::filesystem::exists("/usr/libexec/virtiofsd")) {
+      GTEST_SKIP() << "no virtiofsd on this machine";
+    }
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_SLAVE | MS_REC, nullptr), 0);
+    char name[] = "/tmp/kata-sandbox-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    dir_ = name;
+    std::filesystem::create_directories(dir_ + "/bundle/rootfs");
+    agent_ = std::make_unique<ScriptedAgent>(context_, dir_ + "/agent.sock");
+    make_sandbox();
+  }
+
+  void TearDown() override {
+    if (dir_.empty()) return;
+    if (sandbox_) run(sandbox_->stop());
+    EXPECT_FALSE(std::filesystem::exists(dir_ + "/run/s1"));
+    EXPECT_FALSE(std::filesystem::exists(dir_ + "/share/s1"));
+    EXPECT_THAT(kernel::mounts_below(dir_), testing::IsEmpty());
+    agent_->close();
+    context_.restart();
+    context_.poll();
+    std::filesystem::remove_all(dir_);
+  }
+
+  void make_sandbox() {
+    SandboxParts parts;
+    parts.run_root = dir_ + "/run";
+    parts.share_base = dir_ + "/share";
+    parts.make_driver = [this](const std::string&, const asio::any_io_executor& executor) {
+      auto driver = std::make_unique<vmm::FakeDriver>(executor);
+      driver_ = driver.get();
+      if (start_error_) driver->fail_start_with(*start_error_);
+      return driver;
+    };
+    parts.make_transport = [this](vsock::TransportConfig) -> Awaitable<std::unique_ptr<vsock::Transport>> {
+      co_return vsock::Transport::remote(dir_ + "/agent.sock");
+    };
+    SandboxConfig config{.id = "s1", .containerd_namespace = "test", .config = {}};
+    config.config.hypervisor_name = "qemu";
+    config.config.hypervisor.default_memory = 256;
+    config.config.agent.reconnect_timeout_ms = 10000;
+    sandbox_ =
+        std::make_shared<SandboxImpl>(context_.get_executor(), std::move(config), sink_, std::move(parts));
+  }
+
+  template <typename T>
+  T run(Awaitable<T> task) {
+    auto future = asio::co_spawn(context_, with_deadline(std::move(task), 20s, "test"), asio::use_future);
+    context_.restart();
+    while (future.wait_for(std::chrono::seconds(0)) != std::future_status::ready && context_.run_one() > 0) {
+    }
+    return future.get();
+  }
+
+  Code code_of(const std::function<void()>& body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      last_message_ = error.message();
+      return error.code();
+    }
+    return Code::kOk;
+  }
+
+  ContainerRequest request(const std::string& id) const {
+    ContainerRequest result;
+    result.id = id;
+    result.bundle = dir_ + "/bundle";
+    return result;
+  }
+
+  asio::io_context context_;
+  std::string dir_;
+  std::string last_message_;
+  std::optional<Error> start_error_;
+  std::shared_ptr<RecordingSink> sink_ = std::make_shared<RecordingSink>();
+  std::unique_ptr<ScriptedAgent> agent_;
+  vmm::FakeDriver* driver_ = nullptr;
+  std::shared_ptr<SandboxImpl> sandbox_;
+};
+
+TEST_F(SandboxTest, ALifeFromCreateToDelete) {
+  EXPECT_EQ(run(sandbox_->create_container(request("s1"))), static_cast<uint32_t>(driver_->pid()));
+  EXPECT_EQ(sandbox_->status("s1", "").state, ProcessState::kCreated);
+  run(sandbox_->start("s1", ""));
+  EXPECT_EQ(sandbox_->status("s1", "").state, ProcessState::kRunning);
+  EXPECT_EQ(code_of([&] { run(sandbox_->start("s1", "")); }), Code::kFailedPrecondition);
+  EXPECT_EQ(code_of([&] { run(sandbox_->remove("s1", "")); }), Code::kFailedPrecondition);
+  agent_->end_process("s1", 3);
+  EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 3U);
+  EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 3U);
+  EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/ 3"));
+  EXPECT_EQ(code_of([&] { run(sandbox_->kill("s1", "", SIGKILL, Sandbox::KillScope::kProcess)); }),
+            Code::kNotFound);
+  EXPECT_EQ(run(sandbox_->remove("s1", "")).status, 3U);
+  EXPECT_EQ(code_of([&] { run(sandbox_->remove("s1", "")); }), Code::kNotFound);
+  run(sandbox_->stop());
+  EXPECT_GE(driver_->stops(), 1U);
+  EXPECT_THAT(agent_->calls, testing::Contains("RemoveContainer"));
+}
+
+TEST_F(SandboxTest, OutputReachesAFileAndExecsEndBeforeTheirContainer) {
+  auto wanted = request("s1");
+  wanted.stdio.out = "file://" + dir_ + "/out";
+  agent_->output["s1"] = {"hello ", std::string("w\0rld", 5)};
+  run(sandbox_->create_container(std::move(wanted)));
+  run(sandbox_->start("s1", ""));
+  ExecRequest exec;
+  exec.container_id = "s1";
+  exec.exec_id = "e1";
+  sandbox_->add_exec(exec);
+  EXPECT_EQ(code_of([&] { sandbox_->add_exec(exec); }), Code::kAlreadyExists);
+  EXPECT_EQ(code_of([&] { run(sandbox_->kill("s1", "e1", SIGTERM, Sandbox::KillScope::kProcess)); }),
+            Code::kFailedPrecondition);
+  run(sandbox_->start("s1", "e1"));
+  agent_->end_process("s1", 0);
+  agent_->end_process("s1e1", 7);
+  run(sandbox_->wait("s1", ""));
+  EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/e1 7", "exit s1/ 0"));
+  EXPECT_EQ(read_file(dir_ + "/out"), std::string("hello w\0rld", 11));
+  EXPECT_EQ(run(sandbox_->remove("s1", "e1")).status, 7U);
+}
+
+TEST_F(SandboxTest, KillFollowsTheTableOfTheContract) {
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  struct Row {
+    const char* name;
+    Error answer;
+    uint32_t signal;
+    Code code;
+  };
+  const Row rows[] = {
+      {"gone, SIGKILL", {Code::kNotFound, "x"}, SIGKILL, Code::kOk},
+      {"gone by text, SIGTERM", {Code::kInternal, "cannot find init process!"}, SIGTERM, Code::kOk},
+      {"gone, SIGHUP", {Code::kNotFound, "x"}, SIGHUP, Code::kNotFound},
+      {"connection lost, SIGTERM", {Code::kUnavailable, "closed"}, SIGTERM, Code::kOk},
+      {"connection lost, SIGUSR1", {Code::kUnavailable, "closed"}, SIGUSR1, Code::kUnavailable},
+      {"other failure, SIGKILL", {Code::kInternal, "EPERM"}, SIGKILL, Code::kInternal},
+  };
+  for (const Row& row : rows) {
+    agent_->signal_error = row.answer;
+    EXPECT_EQ(code_of([&] { run(sandbox_->kill("s1", "", row.signal, Sandbox::KillScope::kProcess)); }),
+              row.code)
+        << row.name;
+  }
+  EXPECT_EQ(code_of([&] { run(sandbox_->kill("s1", "", 65, Sandbox::KillScope::kProcess)); }),
+            Code::kInvalidArgument);
+  EXPECT_EQ(code_of([&] { run(sandbox_->kill("none", "", SIGKILL, Sandbox::KillScope::kProcess)); }),
+            Code::kNotFound);
+  EXPECT_EQ(code_of([&] { run(sandbox_->kill("s1", "none", SIGKILL, Sandbox::KillScope::kProcess)); }),
+            Code::kNotFound);
+  agent_->signal_error.reset();
+  run(sandbox_->kill("s1", "", SIGKILL, Sandbox::KillScope::kAll));
+  EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 137U);
+}
+
+TEST_F(SandboxTest, FailedStartsLeaveNothingAndSayWhy) {
+  agent_->refuse_create = true;
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("s1"))); }), Code::kNotFound);
+  EXPECT_NE(last_message_.find("executable file not found in $PATH"), std::string::npos) << last_message_;
+  EXPECT_TRUE(sandbox_->containers().empty());
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/run/s1"));
+  start_error_ = Error(Code::kNotFound, "guest kernel /x not found");
+  make_sandbox();
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("s1"))); }), Code::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/share/s1"));
+  auto wanted = request("s1");
+  wanted.stdio.out = "/no/such/fifo";
+  start_error_.reset();
+  make_sandbox();
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(std::move(wanted))); }), Code::kNotFound);
+  EXPECT_NE(last_message_.find("/no/such/fifo"), std::string::npos);
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("../x"))); }), Code::kInvalidArgument);
+}
+
+TEST_F(SandboxTest, ADeadVmEndsEverythingWith255) {
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("s1"))); }), Code::kAlreadyExists);
+  driver_->end({.code = 137, .signal = 9}, "QEMU was killed by signal 9");
+  EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 255U);
+  run(sandbox_->stop());
+  EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/ 255"));
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("c2"))); }), Code::kFailedPrecondition);
+  EXPECT_EQ(run(sandbox_->remove("s1", "")).status, 255U);
+}
+
+TEST_F(SandboxTest, ALostAgentEndsTheSandbox) {
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  agent_->break_connection();
+  EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 255U);
+}
+
+}  // namespace
+}  // namespace kata::sandbox
