@@ -19,7 +19,8 @@ void throw_problems(const Problems& problems, const std::string& path) {
   throw Error(Code::kInvalidArgument, text);
 }
 
-// The three names of [runtime], after the annotations that select a table. False when there are no active tables.
+// The three names of [runtime], after the annotations that select a table. False when there are no active
+// tables.
 bool check_names(const Tables& tables, Problems& problems) {
   const TableScope scope("runtime", true, tables.origins, problems);
   const RuntimeConfig& runtime = tables.runtime;
