@@ -37,9 +37,7 @@ struct Command {
   int stdin_fd = -1;
   int stdout_fd = -1;
   int stderr_fd = -1;
-  // Descriptors for 3, 4, 5, ... in this order; they stay the caller's.
-  std::vector<int> from_three;
-  // Further descriptors that the child inherits under the same number. Not together with from_three.
+  // Further descriptors that the child inherits under the same number.
   std::vector<int> inherit;
   enum class Session { kParents, kOwn };
   Session session = Session::kParents;

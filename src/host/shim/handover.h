@@ -1,0 +1,11 @@
+// Descriptors that `start` leaves to the process that serves.
+#pragma once
+
+namespace kata::shim {
+
+// The listening socket.
+inline constexpr int kListenFd = 3;
+// A file with the serialised Any of the runtime options; may be absent.
+inline constexpr int kOptionsFd = 4;
+
+}  // namespace kata::shim

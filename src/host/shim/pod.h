@@ -1,0 +1,60 @@
+// The shim's one sandbox: made at the first create request, gone with its last container.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "host/config/config.h"
+#include "host/sandbox/sandbox.h"
+#include "lib/async/awaitable.h"
+
+namespace kata::shim {
+
+using SandboxFactory = std::function<std::shared_ptr<sandbox::Sandbox>(
+    asio::any_io_executor, sandbox::SandboxConfig, std::shared_ptr<sandbox::EventSink>)>;
+using ConfigLoader = std::function<config::Config(const config::LoadRequest&)>;
+
+class Pod {
+ public:
+  struct Parts {
+    asio::any_io_executor executor;
+    // The sandbox's id.
+    std::string id;
+    std::string containerd_namespace;
+    SandboxFactory make_sandbox;
+    ConfigLoader load_config;
+    std::shared_ptr<sandbox::EventSink> events;
+  };
+
+  explicit Pod(Parts parts);
+
+  // Creates the sandbox with the configuration that `where` leads to if there is none yet, then the
+  // container. A sandbox whose first container could not be created is stopped and forgotten.
+  Awaitable<uint32_t> create_container(sandbox::ContainerRequest request, config::LoadRequest where);
+  // Throws kNotFound naming `container_id` when there is no sandbox.
+  [[nodiscard]] std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& container_id) const;
+  // Null when there is none.
+  [[nodiscard]] const std::shared_ptr<sandbox::Sandbox>& sandbox() const { return sandbox_; }
+  // Waits until no create_container() is on its way.
+  Awaitable<> creates_done();
+  // Whether no container is left.
+  [[nodiscard]] bool empty() const;
+  // Stops the sandbox if there is one. Idempotent; a failure is logged.
+  Awaitable<> stop();
+
+ private:
+  std::shared_ptr<sandbox::Sandbox> make(const config::LoadRequest& where);
+
+  Parts parts_;
+  std::shared_ptr<sandbox::Sandbox> sandbox_;
+  size_t creating_ = 0;
+  size_t stopping_ = 0;
+  // Cancelled whenever creating_ or stopping_ comes down to zero.
+  asio::steady_timer changed_;
+};
+
+}  // namespace kata::shim

@@ -1,0 +1,307 @@
+#include "host/shim/task_service.h"
+
+#include <csignal>
+#include <exception>
+#include <utility>
+
+#include <unistd.h>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+
+#include "host/shim/convert.h"
+#include "host/shim/flags.h"
+#include "lib/log/log.h"
+#include "lib/oci/json.h"
+
+#include "containerd/runtimeoptions.pb.h"
+
+namespace kata::shim {
+namespace {
+
+namespace proto = containerd::task::v3;
+
+constexpr std::string_view kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
+
+// Runs a call to its end whatever happens to the caller.
+Awaitable<std::string> to_the_end(Awaitable<std::string> call) {
+  const auto executor = co_await asio::this_coro::executor;
+  co_return co_await asio::co_spawn(
+      executor, std::move(call),
+      asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+}
+
+void check_id(const std::string& id, std::string_view what) {
+  if (valid_id(id)) return;
+  throw Error(Code::kInvalidArgument,
+              std::string(what) + " '" + id.substr(0, 100) +
+                  "' is not valid: letters and digits, joined by one of . _ -, at most 76");
+}
+
+void check_bundle(const std::string& bundle) {
+  if (bundle.starts_with('/') && bundle.find('\0') == std::string::npos) return;
+  throw Error(Code::kInvalidArgument, "bundle '" + bundle.substr(0, 200) + "' is not an absolute path");
+}
+
+// How a failed call shows in the log: what a caller may well ask in vain is no news.
+log::Level level_of(Code code) {
+  return code == Code::kNotFound || code == Code::kCancelled || code == Code::kUnimplemented
+             ? log::Level::kDebug
+             : log::Level::kWarning;
+}
+
+}  // namespace
+
+TaskService::TaskService(Parts parts)
+    : parts_(std::move(parts)),
+      pod_({.executor = parts_.executor,
+            .id = parts_.sandbox_id,
+            .containerd_namespace = parts_.containerd_namespace,
+            .make_sandbox = parts_.make_sandbox,
+            .load_config = parts_.load_config,
+            .events = parts_.events}) {}
+
+template <typename Request, typename Response>
+Awaitable<std::string> TaskService::serve(std::shared_ptr<TaskService> self, std::string method,
+                                          Awaitable<Response> (TaskService::*call)(Request),
+                                          std::string payload) {
+  Request request;
+  if (!request.ParseFromString(payload))
+    throw Error(Code::kInvalidArgument, "request of " + method + " does not parse");
+  std::string().swap(payload);
+  const std::string id = request.id();
+  try {
+    const Response response = co_await ((*self).*call)(std::move(request));
+    co_return response.SerializeAsString();
+  } catch (...) {
+    const Error error = to_error(std::current_exception());
+    log::write(level_of(error.code()), "call failed",
+               {{"call", method}, {"id", id}, {"code", code_name(error.code())}, {"error", error.message()}});
+    throw error;
+  }
+}
+
+template <typename Request, typename Response>
+void TaskService::add(ttrpc::Server& server, const std::string& method, Ending ending,
+                      Awaitable<Response> (TaskService::*call)(Request)) {
+  const ttrpc::Handler handler = [self = shared_from_this(), method, ending, call](std::string payload,
+                                                                                   ttrpc::RequestInfo) {
+    Awaitable<std::string> answer = serve(self, method, call, std::move(payload));
+    return ending == Ending::kWithCaller ? std::move(answer) : to_the_end(std::move(answer));
+  };
+  for (const std::string_view service : kServices) server.add(std::string(service), method, handler);
+}
+
+void TaskService::add_to(ttrpc::Server& server) {
+  add(server, "Create", Ending::kByItself, &TaskService::create);
+  add(server, "Start", Ending::kByItself, &TaskService::start);
+  add(server, "State", Ending::kWithCaller, &TaskService::state);
+  add(server, "Delete", Ending::kByItself, &TaskService::remove);
+  add(server, "Pids", Ending::kWithCaller, &TaskService::pids);
+  add(server, "Pause", Ending::kByItself, &TaskService::pause);
+  add(server, "Resume", Ending::kByItself, &TaskService::resume);
+  add(server, "Checkpoint", Ending::kWithCaller, &TaskService::checkpoint);
+  add(server, "Kill", Ending::kByItself, &TaskService::kill);
+  add(server, "Exec", Ending::kByItself, &TaskService::exec);
+  add(server, "ResizePty", Ending::kWithCaller, &TaskService::resize_pty);
+  add(server, "CloseIO", Ending::kByItself, &TaskService::close_io);
+  add(server, "Update", Ending::kByItself, &TaskService::update);
+  add(server, "Wait", Ending::kWithCaller, &TaskService::wait);
+  add(server, "Stats", Ending::kWithCaller, &TaskService::stats);
+  add(server, "Connect", Ending::kWithCaller, &TaskService::connect);
+  add(server, "Shutdown", Ending::kByItself, &TaskService::shutdown);
+}
+
+config::LoadRequest TaskService::load_request(const google::protobuf::Any& options,
+                                              const oci::Spec& spec) const {
+  google::protobuf::Any any = options;
+  if (any.type_url().empty() && !any.ParseFromString(parts_.options)) any.Clear();
+  config::LoadRequest where;
+  where.conf_file_variable = config::conf_file_variable();
+  where.annotations = spec.annotations;
+  // Options of other runtimes (runc's come by default) say nothing to this one.
+  if (bare_type(any.type_url()) != "runtimeoptions.v1.Options") return where;
+  runtimeoptions::v1::Options parsed;
+  if (!parsed.ParseFromString(any.value()))
+    throw Error(Code::kInvalidArgument, "the runtime options (runtimeoptions.v1.Options) do not parse");
+  where.config_path = parsed.config_path();
+  return where;
+}
+
+Awaitable<proto::CreateTaskResponse> TaskService::create(proto::CreateTaskRequest request) {
+  check_id(request.id(), "container id");
+  check_bundle(request.bundle());
+  if (!request.checkpoint().empty())
+    throw Error(Code::kUnimplemented, "container " + request.id() +
+                                          " cannot be restored from a checkpoint: a VM's "
+                                          "processes cannot be checkpointed from outside");
+  sandbox::ContainerRequest container;
+  container.id = request.id();
+  container.bundle = request.bundle();
+  container.spec = oci::load_spec(request.bundle());
+  container.rootfs = to_mounts(request);
+  container.stdio = to_stdio(request);
+  if (container.spec.process) container.spec.process->terminal = request.terminal();
+
+  config::LoadRequest where = load_request(request.options(), container.spec);
+  const uint32_t pid = co_await pod_.create_container(std::move(container), std::move(where));
+  parts_.events->created(request, pid);
+  proto::CreateTaskResponse response;
+  response.set_pid(pid);
+  co_return response;
+}
+
+Awaitable<proto::StartResponse> TaskService::start(proto::StartRequest request) {
+  const auto sandbox = pod_.sandbox_of(request.id());
+  // Refuses an unknown process before anything is noted about it.
+  (void)sandbox->status(request.id(), request.exec_id());
+  parts_.events->starting(request.id(), request.exec_id());
+  proto::StartResponse response;
+  std::exception_ptr failed;
+  try {
+    response.set_pid(co_await sandbox->start(request.id(), request.exec_id()));
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  if (failed) {
+    parts_.events->start_failed(request.id(), request.exec_id());
+    std::rethrow_exception(failed);
+  }
+  parts_.events->started(request.id(), request.exec_id(), response.pid());
+  co_return response;
+}
+
+Awaitable<proto::StateResponse> TaskService::state(proto::StateRequest request) {
+  co_return to_state(pod_.sandbox_of(request.id())->status(request.id(), request.exec_id()));
+}
+
+Awaitable<proto::DeleteResponse> TaskService::remove(proto::DeleteRequest request) {
+  const auto sandbox = pod_.sandbox_of(request.id());
+  const uint32_t pid = sandbox->status(request.id(), request.exec_id()).pid;
+  const sandbox::ExitInfo exit = co_await sandbox->remove(request.id(), request.exec_id());
+  proto::DeleteResponse response;
+  response.set_pid(pid);
+  response.set_exit_status(exit.status);
+  set_timestamp(*response.mutable_exited_at(), exit.at);
+  if (request.exec_id().empty()) {
+    // With its last container the pod is over: what is answered here is all that CRI-O waits for.
+    if (pod_.sandbox() == sandbox && pod_.empty()) co_await pod_.stop();
+    parts_.events->deleted(request.id(), pid, exit);
+  }
+  co_return response;
+}
+
+Awaitable<proto::PidsResponse> TaskService::pids(proto::PidsRequest request) {
+  const auto sandbox = pod_.sandbox_of(request.id());
+  proto::PidsResponse response;
+  for (const uint32_t pid : co_await sandbox->pids(request.id())) response.add_processes()->set_pid(pid);
+  // An empty list makes containerd take the task for dead.
+  if (response.processes().empty()) response.add_processes()->set_pid(sandbox->pid());
+  co_return response;
+}
+
+Awaitable<TaskService::Empty> TaskService::pause(proto::PauseRequest request) {
+  co_await pod_.sandbox_of(request.id())->pause(request.id());
+  parts_.events->paused(request.id());
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::resume(proto::ResumeRequest request) {
+  co_await pod_.sandbox_of(request.id())->resume(request.id());
+  parts_.events->resumed(request.id());
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::checkpoint(proto::CheckpointTaskRequest request) {
+  throw Error(Code::kUnimplemented, "container " + request.id() +
+                                        " cannot be checkpointed: its processes live in a "
+                                        "VM, out of reach of the host's CRIU");
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::kill(proto::KillRequest request) {
+  const bool ending = request.signal() == SIGKILL || request.signal() == SIGTERM;
+  try {
+    const auto scope =
+        request.all() ? sandbox::Sandbox::KillScope::kAll : sandbox::Sandbox::KillScope::kProcess;
+    co_await pod_.sandbox_of(request.id())->kill(request.id(), request.exec_id(), request.signal(), scope);
+  } catch (const Error& error) {
+    // CRI-O takes any error of a stop for a failed stop; containerd wants to hear that the process is gone.
+    if (error.code() != Code::kNotFound || parts_.manager != Manager::kCrio || !ending) throw;
+    log::debug("nothing left to kill", {{"container", request.id()}, {"reason", error.message()}});
+  }
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::exec(proto::ExecProcessRequest request) {
+  check_id(request.exec_id(), "exec id");
+  const auto sandbox = pod_.sandbox_of(request.id());
+  sandbox::ExecRequest exec;
+  exec.container_id = request.id();
+  exec.exec_id = request.exec_id();
+  exec.stdio = to_stdio(request);
+  exec.process = to_process(request.spec());
+  exec.process.terminal = request.terminal();
+  sandbox->add_exec(std::move(exec));
+  parts_.events->exec_added(request.id(), request.exec_id());
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::resize_pty(proto::ResizePtyRequest request) {
+  co_await pod_.sandbox_of(request.id())
+      ->resize(request.id(), request.exec_id(), request.width(), request.height());
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::close_io(proto::CloseIORequest request) {
+  const auto sandbox = pod_.sandbox_of(request.id());
+  if (request.stdin()) co_await sandbox->close_stdin(request.id(), request.exec_id());
+  co_return Empty();
+}
+
+Awaitable<TaskService::Empty> TaskService::update(proto::UpdateTaskRequest request) {
+  const auto sandbox = pod_.sandbox_of(request.id());
+  oci::Resources resources = to_resources(request.resources());
+  co_await sandbox->update(request.id(), std::move(resources));
+  co_return Empty();
+}
+
+Awaitable<proto::WaitResponse> TaskService::wait(proto::WaitRequest request) {
+  const sandbox::ExitInfo exit =
+      co_await pod_.sandbox_of(request.id())->wait(request.id(), request.exec_id());
+  proto::WaitResponse response;
+  response.set_exit_status(exit.status);
+  set_timestamp(*response.mutable_exited_at(), exit.at);
+  co_return response;
+}
+
+Awaitable<proto::StatsResponse> TaskService::stats(proto::StatsRequest request) {
+  const sandbox::ContainerStats stats = co_await pod_.sandbox_of(request.id())->stats(request.id());
+  proto::StatsResponse response;
+  *response.mutable_stats() = to_metrics(parts_.cgroups, stats, parts_.events->oom_kills(request.id()));
+  co_return response;
+}
+
+// containerd asks with any id when it starts again: the answer tells that the shim lives.
+Awaitable<proto::ConnectResponse> TaskService::connect(proto::ConnectRequest) {
+  proto::ConnectResponse response;
+  response.set_shim_pid(static_cast<uint32_t>(::getpid()));
+  if (pod_.sandbox()) response.set_task_pid(pod_.sandbox()->pid());
+  response.set_version(KATA_VERSION);
+  co_return response;
+}
+
+Awaitable<TaskService::Empty> TaskService::shutdown(proto::ShutdownRequest request) {
+  co_await pod_.creates_done();
+  if (!pod_.empty() && !request.now()) {
+    log::debug("Shutdown is not for this shim yet: containers are left", {{"id", request.id()}});
+    co_return Empty();
+  }
+  if (!pod_.sandbox()) log::debug("Shutdown without a sandbox: the shim ends", {{"id", request.id()}});
+  co_await pod_.stop();
+  parts_.shut_down();
+  co_return Empty();
+}
+
+}  // namespace kata::shim

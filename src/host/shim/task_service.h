@@ -1,0 +1,79 @@
+// containerd's task service, versions 2 and 3 (the same messages): facts containerd-shim-api, sections 8, 11.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "host/shim/pod.h"
+#include "host/shim/stats.h"
+#include "host/shim/task_events.h"
+#include "lib/async/awaitable.h"
+#include "lib/ttrpc/server.h"
+
+#include "containerd/task.pb.h"
+#include "google/protobuf/empty.pb.h"
+
+namespace kata::shim {
+
+// Every method is one call; errors carry the codes that containerd decides by. Calls that change something
+// run to their end even when the caller goes away in the middle.
+class TaskService : public std::enable_shared_from_this<TaskService> {
+ public:
+  struct Parts {
+    asio::any_io_executor executor;
+    std::string sandbox_id;
+    std::string containerd_namespace;
+    Manager manager = Manager::kContainerd;
+    // Serialised Any of the runtime options that came with `start`; used when the create request has none.
+    std::string options;
+    SandboxFactory make_sandbox;
+    ConfigLoader load_config;
+    std::shared_ptr<TaskEvents> events;
+    CgroupVersion cgroups = CgroupVersion::kV1;
+    // Asks the process to end; called once the sandbox is gone, before the answer to Shutdown is sent.
+    std::function<void()> shut_down;
+  };
+
+  explicit TaskService(Parts parts);
+
+  // Registers all methods under both names; the server keeps the service alive.
+  void add_to(ttrpc::Server& server);
+
+ private:
+  using Empty = google::protobuf::Empty;
+
+  Awaitable<containerd::task::v3::CreateTaskResponse> create(containerd::task::v3::CreateTaskRequest request);
+  Awaitable<containerd::task::v3::StartResponse> start(containerd::task::v3::StartRequest request);
+  Awaitable<containerd::task::v3::StateResponse> state(containerd::task::v3::StateRequest request);
+  Awaitable<containerd::task::v3::DeleteResponse> remove(containerd::task::v3::DeleteRequest request);
+  Awaitable<containerd::task::v3::PidsResponse> pids(containerd::task::v3::PidsRequest request);
+  Awaitable<Empty> pause(containerd::task::v3::PauseRequest request);
+  Awaitable<Empty> resume(containerd::task::v3::ResumeRequest request);
+  Awaitable<Empty> checkpoint(containerd::task::v3::CheckpointTaskRequest request);
+  Awaitable<Empty> kill(containerd::task::v3::KillRequest request);
+  Awaitable<Empty> exec(containerd::task::v3::ExecProcessRequest request);
+  Awaitable<Empty> resize_pty(containerd::task::v3::ResizePtyRequest request);
+  Awaitable<Empty> close_io(containerd::task::v3::CloseIORequest request);
+  Awaitable<Empty> update(containerd::task::v3::UpdateTaskRequest request);
+  Awaitable<containerd::task::v3::WaitResponse> wait(containerd::task::v3::WaitRequest request);
+  Awaitable<containerd::task::v3::StatsResponse> stats(containerd::task::v3::StatsRequest request);
+  Awaitable<containerd::task::v3::ConnectResponse> connect(containerd::task::v3::ConnectRequest request);
+  Awaitable<Empty> shutdown(containerd::task::v3::ShutdownRequest request);
+
+  // Whether a call is cancelled when its caller's connection ends.
+  enum class Ending { kWithCaller, kByItself };
+  template <typename Request, typename Response>
+  void add(ttrpc::Server& server, const std::string& method, Ending ending,
+           Awaitable<Response> (TaskService::*call)(Request));
+  template <typename Request, typename Response>
+  static Awaitable<std::string> serve(std::shared_ptr<TaskService> self, std::string method,
+                                      Awaitable<Response> (TaskService::*call)(Request), std::string payload);
+  [[nodiscard]] config::LoadRequest load_request(const google::protobuf::Any& options,
+                                                 const oci::Spec& spec) const;
+
+  Parts parts_;
+  Pod pod_;
+};
+
+}  // namespace kata::shim
