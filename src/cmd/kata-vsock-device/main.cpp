@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -110,13 +111,15 @@ void serve(const Options& options) {
   const DeviceConfig config{
       .cid = options.cid, .uds_path = options.uds_path, .max_streams = fit_streams(options.max_streams)};
   report_ready(options.ready_fd);
+  Device device(config, await_frontend(std::move(sockets.vhost_user)), std::move(sockets.uds));
   confine();
   ::malloc_trim(0);
-  Device device(config, await_frontend(std::move(sockets.vhost_user)), std::move(sockets.uds));
   device.run();
 }
 
 void start_log(const Options& options) {
+  // The time zone file cannot be opened any more once confined.
+  ::tzset();
   log::set_level(options.log_level);
   log::set_sink(options.log_fd == STDERR_FILENO ? log::text_sink(STDERR_FILENO)
                                                 : log::json_sink(options.log_fd));
