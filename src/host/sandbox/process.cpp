@@ -52,12 +52,20 @@ std::string Process::name() const {
                           : "exec " + exec_id_ + " of container " + container_id_;
 }
 
-void Process::open_stdio() {
+Awaitable<> Process::open_stdio(std::string containerd_namespace) {
+  const auto self = shared_from_this();
+  with_context("stdin of " + name(), [&] { stdin_ = open_input(executor_, stdio_.in); });
+  if (is_log_driver(stdio_.out)) {
+    // One program takes both streams.
+    log_driver_ = co_await LogDriver::start(stdio_.out, container_id_, std::move(containerd_namespace));
+    stdout_ = log_driver_->take_stdout();
+    if (!stdio_.terminal && is_log_driver(stdio_.err)) stderr_ = log_driver_->take_stderr();
+    co_return;
+  }
   with_context("stdout of " + name(), [&] { stdout_ = open_output(executor_, stdio_.out); });
   // A terminal has one output.
   if (!stdio_.terminal)
     with_context("stderr of " + name(), [&] { stderr_ = open_output(executor_, stdio_.err); });
-  with_context("stdin of " + name(), [&] { stdin_ = open_input(executor_, stdio_.in); });
 }
 
 void Process::start_streams(std::shared_ptr<agent::AgentClient> agent) {
@@ -211,6 +219,7 @@ Awaitable<> Process::close_streams() {
   stdout_.reset();
   stderr_.reset();
   stdin_.reset();
+  if (const auto driver = std::exchange(log_driver_, nullptr)) co_await driver->finish();
 }
 
 void Process::finish(uint32_t status) {

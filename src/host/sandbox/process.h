@@ -6,6 +6,7 @@
 #include <string>
 
 #include "host/agent/agent_client.h"
+#include "host/sandbox/log_driver.h"
 #include "host/sandbox/stdio.h"
 #include "host/sandbox/types.h"
 #include "lib/async/awaitable.h"
@@ -21,8 +22,9 @@ class Process : public std::enable_shared_from_this<Process> {
   // exec_id is empty for a container's first process.
   Process(const asio::any_io_executor& executor, std::string container_id, std::string exec_id, Stdio stdio);
 
-  // Opens the host's ends of the streams. An Error names the stream.
-  void open_stdio();
+  // Opens the host's ends of the streams; starts the log driver if they name one. An Error names the stream.
+  // `containerd_namespace` is for the driver.
+  Awaitable<> open_stdio(std::string containerd_namespace);
   // Begins to move bytes between the agent and the host's ends.
   void start_streams(std::shared_ptr<agent::AgentClient> agent);
   // Waits until all output was delivered, then for the exit status. 255 when the agent is lost (B1). If
@@ -67,6 +69,7 @@ class Process : public std::enable_shared_from_this<Process> {
   ExitInfo exit_;
 
   std::unique_ptr<OutputSink> stdout_, stderr_;
+  std::shared_ptr<LogDriver> log_driver_;
   std::unique_ptr<InputSource> stdin_;
   std::shared_ptr<agent::AgentClient> agent_;
   TaskGroup outputs_;

@@ -135,12 +135,12 @@ Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
     throw Error(Code::kFailedPrecondition, "sandbox " + config_.id + " is stopped: no container can join it");
   }
   const auto target = std::make_shared<Container>(executor_, std::move(request));
-  target->init->open_stdio();
   containers_[target->id] = target;
   order_.push_back(target->id);
   const auto lock = co_await target->mutex.lock();
   std::exception_ptr failure;
   try {
+    co_await target->init->open_stdio(config_.containerd_namespace);
     co_await create_in_guest(target);
   } catch (...) {
     failure = std::current_exception();
@@ -210,7 +210,7 @@ Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shar
   if (target->init->state() != ProcessState::kRunning) {
     throw Error(Code::kFailedPrecondition, exec->name() + " cannot be started: the container does not run");
   }
-  exec->open_stdio();
+  co_await exec->open_stdio(config_.containerd_namespace);
   std::exception_ptr failure;
   const auto client = agent();
   oci::Process process = guest_exec_process(target->exec_specs.at(exec->exec_id()), spec_rules(*target));

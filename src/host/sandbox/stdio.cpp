@@ -127,6 +127,10 @@ std::unique_ptr<OutputSink> open_output(const asio::any_io_executor& executor, c
   return std::make_unique<FifoSink>(executor, open_fifo(uri, O_RDWR));
 }
 
+std::unique_ptr<OutputSink> pipe_output(const asio::any_io_executor& executor, UniqueFd fd) {
+  return std::make_unique<FifoSink>(executor, std::move(fd));
+}
+
 std::unique_ptr<InputSource> open_input(const asio::any_io_executor& executor, const std::string& uri) {
   if (uri.empty()) return nullptr;
   return std::make_unique<FifoSource>(executor, open_fifo(uri, O_RDONLY));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lib/async/awaitable.h"
+#include "lib/fd/unique_fd.h"
 
 namespace kata::sandbox {
 
@@ -32,6 +33,8 @@ class InputSource {
 // a fifo, file:// appends to a file; null for an empty string. A path that is no fifo, does not exist or is a
 // folder is an Error that names it. The opening never waits for the other side.
 std::unique_ptr<OutputSink> open_output(const asio::any_io_executor& executor, const std::string& uri);
+// A pipe or socket of our own making. EPIPE is an Error of write().
+std::unique_ptr<OutputSink> pipe_output(const asio::any_io_executor& executor, UniqueFd fd);
 std::unique_ptr<InputSource> open_input(const asio::any_io_executor& executor, const std::string& uri);
 
 }  // namespace kata::sandbox

@@ -3,6 +3,7 @@
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -158,6 +159,25 @@ TEST(ChildProcessTest, ExitCodesSignalsAndMissingPrograms) {
   } catch (const Error& error) {
     EXPECT_EQ(error.message(), "running /no/such/program: No such file or directory");
   }
+}
+
+TEST(ChildProcessTest, DescriptorsArriveFromThreeOn) {
+  asio::io_context context;
+  std::array<int, 2> ends;
+  ASSERT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
+  std::array<int, 2> other;
+  ASSERT_EQ(::pipe2(other.data(), O_CLOEXEC), 0);
+  Command command;
+  command.argv = {"/bin/sh", "-c", "echo four >&4; echo three >&3"};
+  command.from_three = {ends[1], other[1]};
+  const auto child = ChildProcess::start(context.get_executor(), command);
+  ::close(ends[1]);
+  ::close(other[1]);
+  EXPECT_EQ(run(context, child->wait()).code, 0);
+  EXPECT_EQ(read_all(ends[0], 100, "pipe"), "three\n");
+  EXPECT_EQ(read_all(other[0], 100, "pipe"), "four\n");
+  ::close(ends[0]);
+  ::close(other[0]);
 }
 
 TEST(ChildProcessTest, StopKillsWhatIgnoresTheRequest) {

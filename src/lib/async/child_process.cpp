@@ -29,7 +29,12 @@ struct Prepared {
   std::vector<char*> env;
   const Command* command;
   int null_fd;
+  // Room for the copies of from_three.
+  mutable std::array<int, 8> moved;
 };
+
+// Above every descriptor that place_descriptors() overwrites.
+constexpr int kOutOfTheWay = 64;
 
 struct Failure {
   int error;
@@ -66,6 +71,16 @@ void place_descriptors(const Prepared& prepared, int report_fd) {
   for (int target = 0; target < 3; ++target) {
     if (::dup2(wanted[static_cast<size_t>(target)], target) < 0) fail(report_fd, 0);
   }
+  const auto count = static_cast<int>(command.from_three.size());
+  for (int i = 0; i < count; ++i) {
+    // All are out of the way before the first one is placed.
+    prepared.moved.at(static_cast<size_t>(i)) =
+        ::fcntl(command.from_three[static_cast<size_t>(i)], F_DUPFD_CLOEXEC, kOutOfTheWay);
+    if (prepared.moved.at(static_cast<size_t>(i)) < 0) fail(report_fd, 0);
+  }
+  for (int i = 0; i < count; ++i) {
+    if (::dup2(prepared.moved.at(static_cast<size_t>(i)), 3 + i) < 0) fail(report_fd, 0);
+  }
   for (const int fd : command.inherit) {
     const int flags = ::fcntl(fd, F_GETFD);
     if (flags < 0 || ::fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC) != 0) fail(report_fd, 0);
@@ -75,6 +90,7 @@ void place_descriptors(const Prepared& prepared, int report_fd) {
 [[noreturn]] void child_main(const Prepared& prepared, int report_fd, pid_t parent) {
   const Command& command = *prepared.command;
   reset_signals();
+  report_fd = ::fcntl(report_fd, F_DUPFD_CLOEXEC, kOutOfTheWay);
   place_descriptors(prepared, report_fd);
   if (!command.working_directory.empty() && ::chdir(command.working_directory.c_str()) != 0)
     fail(report_fd, 1);
@@ -95,7 +111,9 @@ void place_descriptors(const Prepared& prepared, int report_fd) {
 
 Prepared prepare(const Command& command, int null_fd) {
   if (command.argv.empty()) throw Error(Code::kInvalidArgument, "running a program: empty command line");
-  Prepared prepared{.argv = {}, .env = {}, .command = &command, .null_fd = null_fd};
+  Prepared prepared{.argv = {}, .env = {}, .command = &command, .null_fd = null_fd, .moved = {}};
+  if (command.from_three.size() > prepared.moved.size())
+    throw Error(Code::kInvalidArgument, "too many descriptors for a child");
   for (const std::string& arg : command.argv) prepared.argv.push_back(const_cast<char*>(arg.c_str()));
   prepared.argv.push_back(nullptr);
   if (command.env) {

@@ -37,7 +37,9 @@ struct Command {
   int stdin_fd = -1;
   int stdout_fd = -1;
   int stderr_fd = -1;
-  // Further descriptors that the child inherits under the same number.
+  // Descriptors for 3, 4, 5, ... in this order; they stay the caller's.
+  std::vector<int> from_three;
+  // Further descriptors that the child inherits under the same number. Not together with from_three.
   std::vector<int> inherit;
   enum class Session { kParents, kOwn };
   Session session = Session::kParents;

@@ -1,0 +1,70 @@
+#include <algorithm>
+#include <cstddef>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include "host/config/document.h"
+
+namespace kata::config {
+
+namespace {
+
+constexpr std::size_t kMaxInput = std::size_t{1} << 20;
+// Every dot may open a table inside another one, and trees are walked recursively.
+constexpr std::ptrdiff_t kMaxDots = 8192;
+
+class Converter {
+ public:
+  explicit Converter(const std::string& name) : name_(name) {}
+
+  Table table(const toml::table& from) const {
+    Table out;
+    for (const auto& [key, node] : from) out.emplace(std::string(key.str()), value(node));
+    return out;
+  }
+
+ private:
+  Value value(const toml::node& node) const {
+    Value out{.data = DateOrTime{}, .where = name_ + ":" + std::to_string(node.source().begin.line)};
+    if (const auto* inner = node.as_table()) {
+      out.data = table(*inner);
+    } else if (const auto* list = node.as_array()) {
+      Array& items = out.data.emplace<Array>();
+      for (const toml::node& item : *list) items.push_back(value(item));
+    } else if (const auto* text = node.as_string()) {
+      out.data = text->get();
+    } else if (const auto* whole = node.as_integer()) {
+      out.data = whole->get();
+    } else if (const auto* real = node.as_floating_point()) {
+      out.data = real->get();
+    } else if (const auto* flag = node.as_boolean()) {
+      out.data = flag->get();
+    }
+    return out;
+  }
+
+  const std::string& name_;
+};
+
+}  // namespace
+
+std::expected<Table, Error> parse_toml(std::string_view text, const std::string& name) {
+  const auto refuse = [](std::string message) {
+    return std::unexpected(Error(Code::kInvalidArgument, std::move(message)));
+  };
+  if (text.size() > kMaxInput) return refuse(name + ": larger than the 1 MiB that are read");
+  if (std::ranges::count(text, '.') > kMaxDots)
+    return refuse(name + ": more than " + std::to_string(kMaxDots) + " dots");
+  const toml::parse_result result = toml::parse(text);
+  if (!result) {
+    const toml::parse_error& error = result.error();
+    const toml::source_position at = error.source().begin;
+    return refuse(name + ":" + std::to_string(at.line) + ": not valid TOML at column " +
+                  std::to_string(at.column) + ": " + std::string(error.description()));
+  }
+  return Converter(name).table(result.table());
+}
+
+}  // namespace kata::config
