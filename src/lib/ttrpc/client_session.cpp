@@ -53,6 +53,7 @@ void ClientSession::close_send(uint32_t stream) {
 }
 
 void ClientSession::forget(uint32_t stream) {
+  if (ended_after_message_ == stream) ended_after_message_.reset();
   if (streams_.erase(stream) > 0) output_.drop_unsent(stream);
 }
 

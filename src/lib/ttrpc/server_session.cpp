@@ -7,6 +7,9 @@ namespace kata::ttrpc {
 ServerSession::ServerSession(Lookup lookup) : lookup_(std::move(lookup)) {}
 
 std::optional<ServerSession::Action> ServerSession::next() {
+  // The stream may have been answered since its frame was split into actions.
+  if (next_message_ && !streams_.contains(next_message_->stream)) next_message_.reset();
+  if (next_close_ && !streams_.contains(next_close_->stream)) next_close_.reset();
   if (next_message_) return std::exchange(next_message_, std::nullopt);
   if (next_close_) return std::exchange(next_close_, std::nullopt);
   while (std::optional<Frame> frame = input_.next()) {

@@ -177,6 +177,14 @@ TEST(ServerSessionTest, AnswersEndStreams) {
   EXPECT_EQ(receive(session, frame(1, 0, 1, request("U", "reused"))), Strings{"1 call reused"});
 }
 
+TEST(ServerSessionTest, NothingFollowsAnAnswerWithinOneFrame) {
+  ServerSession session(lookup);
+  session.input().feed(frame(1, 1, 1, request("T", "p")));
+  ASSERT_EQ(text_of(*session.next()), "1 open");
+  session.fail(1, Error(Code::kNotFound, "no"));
+  EXPECT_FALSE(session.next());
+}
+
 TEST(ServerSessionTest, OversizeAnswerBecomesAnError) {
   ServerSession session(lookup);
   receive(session, frame(1, 0, 1, request("U", "")));
