@@ -128,6 +128,9 @@ file(WRITE ${CMAKE_BINARY_DIR}/fuzz_targets.txt "")
 
 # Libraries of the distribution, linked statically where it ships an archive: one name each.
 function(kata_import name archive)
+  if(TARGET kata_ext_${name})
+    return()
+  endif()
   find_library(KATA_LIB_${name} NAMES ${archive} ${name} REQUIRED)
   add_library(kata_ext_${name} INTERFACE)
   target_link_libraries(kata_ext_${name} INTERFACE ${KATA_LIB_${name}})

@@ -19,6 +19,8 @@
 
 namespace kata::container {
 
+class StageClient;
+
 // The `init` stage. main() calls it before anything else:
 //   if (container::is_init_stage(argc, argv)) return container::run_init_stage();
 bool is_init_stage(int argc, char** argv);
@@ -78,12 +80,15 @@ class Container : public std::enable_shared_from_this<Container> {
 
  private:
   explicit Container(LaunchSpec launch);
+  Awaitable<> build(asio::any_io_executor executor, const cgroup::Hierarchy& hierarchy);
+  Awaitable<> run_create_hooks(pid_t pid);
+  Awaitable<> kill_all();
 
   LaunchSpec launch_;
   std::unique_ptr<cgroup::Cgroup> cgroup_;
   std::shared_ptr<Process> init_;
-  // The agent's end of the init stage's socket, until start().
-  UniqueFd control_;
+  // Until start().
+  std::unique_ptr<StageClient> stage_;
   bool started_ = false, paused_ = false, destroyed_ = false;
 };
 

@@ -9,6 +9,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "lib/async/awaitable.h"
 #include "lib/async/event.h"
@@ -69,8 +70,15 @@ class Process : public std::enable_shared_from_this<Process> {
   void watch();
   void reap();
   using Stream = asio::posix::stream_descriptor;
-  Awaitable<std::string> read_stream(std::shared_ptr<Stream> stream, size_t length);
-  Awaitable<bool> wait_readable(Stream& stream);
+  struct Output {
+    Output(const asio::any_io_executor& executor, int fd) : stream(executor, fd) {}
+    Stream stream;
+    // Once set: what may still be read.
+    std::optional<size_t> left;
+  };
+  using OutputPtr = std::shared_ptr<Output>;
+  Awaitable<std::string> read_stream(OutputPtr output, size_t length);
+  void limit_drain();
 
   Role role_;
   pid_t pid_;
@@ -78,8 +86,8 @@ class Process : public std::enable_shared_from_this<Process> {
   Stream pidfd_;
   Event ended_;
   std::optional<int> exit_code_;
-  TimePoint drain_until_ = TimePoint::max();
-  std::shared_ptr<Stream> stdin_, stdout_, stderr_;
+  asio::steady_timer drain_timer_;
+  OutputPtr stdin_, stdout_, stderr_;
 };
 
 // Whether `pid` is a child that a Process of this program will reap: a pid 1 that collects orphans must leave
