@@ -115,6 +115,12 @@ class Containerd:
         self.ctr("image", "import", archive, check=True)
         os.unlink(archive)
 
+    def restart(self):
+        """Ends containerd and starts it again; what runs in it goes on."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+        self.start()
+
     def stop(self):
         """Ends tasks that are left, then containerd, then removes the folder. Runs every step whatever fails."""
         if self.process and self.process.poll() is None:
