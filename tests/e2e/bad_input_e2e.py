@@ -131,7 +131,7 @@ class Guest(Test):
         with open(source, "w", encoding="ascii") as file:
             file.write(f".globl _start\n_start:\n {instructions}\n")
         subprocess.run(["clang-19", "-nostdlib", "-static", "-o", program, source], check=True)
-        subprocess.run([sys.executable, os.path.join(REPO, "image/build"), "--agent", program, "--out", out], check=True,
+        subprocess.run([sys.executable, os.path.join(REPO, "image/build"), "--agent", program, "--out", out, "--initrd-only"], check=True,
                        stdout=subprocess.DEVNULL)
         return os.path.join(out, "kata-initrd.img")
 
