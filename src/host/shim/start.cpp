@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <linux/close_range.h>
 #include <optional>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -124,6 +125,8 @@ struct SpawnSetup {
 // their end).
 pid_t spawn_server(const std::vector<std::string>& arguments, const UniqueFd& listener,
                    const std::string& options) {
+  // What our caller left open is not for a process that lives as long as the pod.
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   const UniqueFd listen_copy = moved_up(listener);
   UniqueFd options_copy;
   if (!options.empty()) options_copy = moved_up(keep_for_child(options));
