@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "host/vmm/vm_spec.h"
 #include "lib/async/child_process.h"
@@ -14,8 +15,13 @@ namespace kata::vmm::qemu {
 // little memory.
 void check_spec(const VmSpec& spec);
 
-// Least guest memory for a kernel and an initrd of these file sizes, in MiB.
+// Least guest memory for a kernel of this memory size and an initrd of this file size, in MiB.
 uint64_t memory_floor_mib(uint64_t kernel_bytes, uint64_t initrd_bytes);
+
+// What a kernel takes in memory once it runs, from the beginning of its file: a compressed one (bzImage)
+// tells it in its header (Documentation/arch/x86/boot.rst, init_size), anything else counts as large as its
+// file.
+uint64_t kernel_memory_bytes(std::string_view head, uint64_t file_bytes);
 
 struct Launched {
   std::shared_ptr<ChildProcess> child;

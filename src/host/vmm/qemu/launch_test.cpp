@@ -92,5 +92,36 @@ TEST_F(CheckSpecTest, NamesWhatIsWrongAndTheKeyToChange) {
   }
 }
 
+TEST(KernelMemoryTest, CompressedKernelsTellTheirSize) {
+  std::string bzimage(1024, '\0');
+  bzimage.replace(0x202, 4, "HdrS");
+  bzimage.replace(0x206, 2, "\x0f\x02");
+  bzimage.replace(0x260, 4, std::string("\x00\x00\x00\x03", 4));
+  struct Row {
+    const char* name;
+    std::string head;
+    uint64_t file;
+    uint64_t expected;
+  };
+  std::string old = bzimage;
+  old[0x206] = 9;
+  for (const Row& row : {Row{"bzImage", bzimage, 12000000, 0x3000000},
+                         Row{"larger than it says", bzimage, 0x4000000, 0x4000000},
+                         Row{"before 2.10", old, 12000000, 12000000},
+                         Row{"ELF",
+                             "\x7f"
+                             "ELF",
+                             57000000, 57000000},
+                         Row{"empty", "", 0, 0}, Row{"cut off", bzimage.substr(0, 0x263), 5, 5}}) {
+    EXPECT_EQ(kernel_memory_bytes(row.head, row.file), row.expected) << row.name;
+  }
+}
+
+TEST(MemoryFloorTest, RoundsUp) {
+  EXPECT_EQ(memory_floor_mib(0, 0), 16U);
+  EXPECT_EQ(memory_floor_mib(1, 0), 17U);
+  EXPECT_EQ(memory_floor_mib(uint64_t{55} << 20, uint64_t{2} << 20), 75U);
+}
+
 }  // namespace
 }  // namespace kata::vmm::qemu
