@@ -29,6 +29,12 @@ constexpr Duration kDrainLimit = std::chrono::milliseconds(200);
 constexpr size_t kMaxLine = 500;
 constexpr size_t kLinesPerSecond = 50;
 
+// What the C one says whenever a VM has gone, at its highest level.
+bool says_goodbye(const std::string& line) {
+  return line.find("Unexpected poll revents 11") != std::string::npos ||
+         line.find("fv_remove_watch: TODO!") != std::string::npos;
+}
+
 }  // namespace
 
 UniqueFd listen_on(const std::string& path) {
@@ -115,9 +121,7 @@ void VirtiofsdProcess::log_line(std::string line) {
     ++dropped_;
     return;
   }
-  // The C one's way of saying that the VM has gone.
-  const bool debug = verbosity_ == VirtiofsdOptions::Verbosity::kDebug ||
-                     last_line_.find("Unexpected poll revents 11") != std::string::npos;
+  const bool debug = verbosity_ == VirtiofsdOptions::Verbosity::kDebug || says_goodbye(last_line_);
   log::write(debug ? log::Level::kDebug : log::Level::kWarning, last_line_, {{"source", "virtiofsd"}});
 }
 

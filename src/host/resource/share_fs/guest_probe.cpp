@@ -1,5 +1,5 @@
-// The init of the test guest in guest_test.cpp: mounts the share, tries what a guest may and may not do, says so on
-// the console and ends the VM.
+// The init of the test guest in guest_test.cpp: mounts the share, tries what a guest may and may not do, says
+// so on the console and ends the VM.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>

@@ -21,15 +21,16 @@
 namespace kata::share_fs {
 namespace {
 
+using std::chrono::steady_clock;
 using testing::Contains;
 using testing::IsEmpty;
-using std::chrono::steady_clock;
 
 // One entry of a cpio archive (newc, Documentation/driver-api/early-userspace/buffer-format.rst).
 std::string cpio_entry(const std::string& name, unsigned mode, const std::string& data) {
   char header[128];
-  std::snprintf(header, sizeof header, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1U, mode, 0U, 0U,
-                1U, 0U, static_cast<unsigned>(data.size()), 0U, 0U, 0U, 0U, static_cast<unsigned>(name.size() + 1), 0U);
+  std::snprintf(header, sizeof header, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x", 1U, mode,
+                0U, 0U, 1U, 0U, static_cast<unsigned>(data.size()), 0U, 0U, 0U, 0U,
+                static_cast<unsigned>(name.size() + 1), 0U);
   std::string entry = header + name + '\0';
   entry.resize((entry.size() + 3) / 4 * 4, '\0');
   entry += data;
@@ -52,7 +53,8 @@ class ShareGuestTest : public ShareTest {
     } catch (const Error& error) {
       GTEST_SKIP() << error.message();
     }
-    const std::string probe = read_file(std::filesystem::read_symlink("/proc/self/exe").parent_path() / "share_probe");
+    const std::string probe =
+        read_file(std::filesystem::read_symlink("/proc/self/exe").parent_path() / "share_probe");
     write_file(folder_ + "/initrd", cpio_entry("dev", 0040755, "") + cpio_entry("init", 0100755, probe) +
                                         cpio_entry("TRAILER!!!", 0, ""));
   }
@@ -104,12 +106,15 @@ TEST_F(ShareGuestTest, SeesWhatIsMountedLaterAndWritesOnlyThere) {
   const std::vector<std::string> console = driver->last_console_lines(200);
   for (const char* line :
        {"probe mount: done", "probe read: from the host", "probe write into the rootfs: done",
-        "probe write beside it: Read-only file system", "probe write into the read-only volume: Read-only file system"})
+        "probe write beside it: Read-only file system",
+        "probe write into the read-only volume: Read-only file system"})
     EXPECT_THAT(console, Contains(line));
   EXPECT_EQ(read_file(folder_ + "/rootfs/answer"), "from the guest");
   const std::string end = run(share.daemon_end());
   EXPECT_THAT(end, testing::HasSubstr("exit code 0")) << "virtiofsd leaves with the VM";
-  const auto milliseconds = [](auto d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); };
+  const auto milliseconds = [](auto d) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+  };
   RecordProperty("prepare_ms", std::to_string(milliseconds(prepared - begin)));
   RecordProperty("start_ms", std::to_string(milliseconds(started - prepared)));
   std::printf("share prepared in %lld ms, VM runs after further %lld ms\n",

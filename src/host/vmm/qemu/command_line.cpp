@@ -66,7 +66,7 @@ std::string modern(const VmSpec& spec) {
 void add_machine(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
   std::string machine = spec.machine_type.empty() ? "q35" : spec.machine_type;
   // Controllers that no device of ours uses: the guest need not probe them.
-  if (is_q35(spec)) machine += ",sata=off,smbus=off,usb=off,graphics=off,vmport=off,i8042=off";
+  if (is_q35(spec)) machine += ",sata=off,smbus=off,usb=off,vmport=off,i8042=off";
   machine += ",dump-guest-core=off,memory-backend=" + std::string(memory_id(spec));
   if (!spec.machine_accelerators.empty()) machine += "," + spec.machine_accelerators;
   builder.add("-machine", machine);

@@ -47,16 +47,15 @@ TEST(CommandLineTest, SmallestVm) {
   EXPECT_EQ(line.argv.front(), "/usr/bin/qemu-system-x86_64");
   EXPECT_THAT(
       options(line),
-      ElementsAre(
-          "-name sandbox-sb1,debug-threads=on", "-nodefaults", "-no-user-config", "-no-reboot",
-          "-display none",
-          "-machine q35,sata=off,smbus=off,usb=off,graphics=off,vmport=off,i8042=off,dump-guest-core=off,"
-          "memory-backend=entire-guest-memory",
-          "-accel tcg,thread=multi", "-cpu max", "-smp 1", "-m 256M",
-          "-object memory-backend-ram,id=entire-guest-memory,size=256M", "-kernel /k/vmlinux",
-          "-initrd /k/initrd", "-append " + kernel_command_line(small_spec(), Accelerator::kTcg),
-          "-chardev socket,id=qmp,fd=7", "-mon chardev=qmp,mode=control",
-          "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
+      ElementsAre("-name sandbox-sb1,debug-threads=on", "-nodefaults", "-no-user-config", "-no-reboot",
+                  "-display none",
+                  "-machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,dump-guest-core=off,"
+                  "memory-backend=entire-guest-memory",
+                  "-accel tcg,thread=multi", "-cpu max", "-smp 1", "-m 256M",
+                  "-object memory-backend-ram,id=entire-guest-memory,size=256M", "-kernel /k/vmlinux",
+                  "-initrd /k/initrd", "-append " + kernel_command_line(small_spec(), Accelerator::kTcg),
+                  "-chardev socket,id=qmp,fd=7", "-mon chardev=qmp,mode=control",
+                  "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"));
   EXPECT_THAT(line.inherit, ElementsAre(7));
 }
 
@@ -70,7 +69,7 @@ struct Row {
 };
 
 const char* const kSmallMachine =
-    "-machine q35,sata=off,smbus=off,usb=off,graphics=off,vmport=off,i8042=off,dump-guest-core=off,"
+    "-machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,dump-guest-core=off,"
     "memory-backend=entire-guest-memory";
 const char* const kSmallMemory = "-object memory-backend-ram,id=entire-guest-memory,size=256M";
 
@@ -158,7 +157,7 @@ TEST(CommandLineTest, CpuAndMemory) {
          s.memory.max_mib = 512;
          s.memory.slots = 2;
        },
-       {"-machine q35,sata=off,smbus=off,usb=off,graphics=off,vmport=off,i8042=off,dump-guest-core=off,"
+       {"-machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,dump-guest-core=off,"
         "memory-backend=entire-guest-memory-share",
         "-m 256M,slots=2,maxmem=512M",
         "-object memory-backend-memfd,id=entire-guest-memory-share,size=256M,share=on"},

@@ -110,10 +110,8 @@ Awaitable<> Machine::become_ready() {
   const auto self = shared_from_this();
   const auto begin = steady_clock::now();
   const std::string version = co_await qmp_->negotiate();
-  // Commands are served from the main loop, which QEMU enters after it has let the vCPUs go.
-  const std::string status = co_await qmp_->execute("query-status");
-  if (json_string_member(status, "status") != "running")
-    throw Error(Code::kInternal, "QEMU reports status " + json_string_member(status, "status"));
+  // Negotiation is answered from the main loop, which QEMU enters after it has let the vCPUs go. Asking for
+  // the status, too, would only wait for the lock that a busy emulated vCPU holds.
   log::debug("QEMU runs", {{"pid", std::to_string(pid())},
                            {"version", version},
                            {"milliseconds", milliseconds(steady_clock::now() - begin)}});
