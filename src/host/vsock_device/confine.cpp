@@ -43,7 +43,7 @@ constexpr std::array kAllowed = {
     SCMP_SYS(clock_gettime), SCMP_SYS(restart_syscall), SCMP_SYS(unlink),     SCMP_SYS(unlinkat),
     SCMP_SYS(getpid),        SCMP_SYS(gettid),          SCMP_SYS(tgkill),     SCMP_SYS(rt_sigreturn),
     SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigprocmask),  SCMP_SYS(getrandom),  SCMP_SYS(exit),
-    SCMP_SYS(exit_group)};
+    SCMP_SYS(exit_group),    SCMP_SYS(fstat),           SCMP_SYS(newfstatat)};
 
 void check(int result, const char* what) {
   if (result != 0) throw Error::from_errno(-result, what);

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <tuple>
 #include <utility>
 
 #include <fcntl.h>
@@ -183,7 +184,7 @@ void FakeGuest::transmit(const PacketHeader& header, std::string_view payload, s
   const uint64_t offset = kTransmitOffset + kTransmitSlot * slot;
   const HeaderBytes bytes = encode(header);
   std::memcpy(memory_ + offset, bytes.data(), bytes.size());
-  std::memcpy(memory_ + offset + kHeaderSize, payload.data(), payload.size());
+  if (!payload.empty()) std::memcpy(memory_ + offset + kHeaderSize, payload.data(), payload.size());
   // One piece: everything together. More: the header is cut in the middle too.
   const size_t total = kHeaderSize + payload.size();
   const auto first = static_cast<uint16_t>(slot * kMostPieces);

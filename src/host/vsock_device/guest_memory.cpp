@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <utility>
 
 namespace kata::vsock_device {
@@ -19,6 +20,16 @@ bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size) {
 // Whether [address, address + size) lies within [start, start + length); no sum can overflow.
 bool within(uint64_t address, uint64_t size, uint64_t start, uint64_t length) {
   return address >= start && address - start < length && size <= length - (address - start);
+}
+
+// A mapping beyond the end of its file would end the process at the first touch.
+void check_file(const RegionSpec& spec, const UniqueFd& fd) {
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0) throw_errno("looking at guest memory");
+  if (S_ISREG(status.st_mode) && spec.mmap_offset + spec.size > static_cast<uint64_t>(status.st_size))
+    throw Error(Code::kInvalidArgument, "memory region at guest address " +
+                                            std::to_string(spec.guest_address) +
+                                            ": beyond the end of its file");
 }
 
 }  // namespace
@@ -63,6 +74,7 @@ void GuestMemory::check(const RegionSpec& spec) const {
 
 void GuestMemory::add(const RegionSpec& spec, const UniqueFd& fd) {
   check(spec);
+  check_file(spec, fd);
   Region region{.spec = spec, .mapping = Mapping::of(fd, spec.size, spec.mmap_offset)};
   region.data = region.mapping.data();
   regions_.push_back(std::move(region));

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 #include <sys/socket.h>
+#include <tuple>
 #include <utility>
 
 #include "lib/fd/io.h"
