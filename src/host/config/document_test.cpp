@@ -83,13 +83,18 @@ TEST_F(DocumentTest, NotToml) {
               HasSubstr(folder_.file("configuration.toml") + ":2: not valid TOML at column"));
   EXPECT_THAT(parse_toml(std::string((1u << 20) + 1, '#'), "x").error().message(),
               HasSubstr("larger than the 1 MiB"));
-  EXPECT_THAT(parse_toml(std::string(9000, '.'), "x").error().message(), HasSubstr("more than 8192 dots"));
+  EXPECT_THAT(parse_toml(std::string(9000, '.'), "x").error().message(), HasSubstr("more than 4096 dots"));
 }
 
-TEST_F(DocumentTest, DeepNestingIsNoProblem) {
-  std::string deep = "a";
-  for (int i = 0; i < 8000; ++i) deep += ".a";
-  EXPECT_TRUE(parse_toml("[" + deep + "]\n", "x"));
+TEST_F(DocumentTest, DeepNestingIsRefused) {
+  const auto nested = [](int depth) {
+    std::string keys = "a";
+    for (int i = 1; i < depth; ++i) keys += ".a";
+    return parse_toml("[" + keys + "]\n", "x");
+  };
+  EXPECT_TRUE(nested(32));
+  EXPECT_THAT(nested(33).error().message(), HasSubstr("x:1: nested deeper than 32 levels"));
+  EXPECT_FALSE(nested(4000));
   EXPECT_FALSE(parse_toml("a = " + std::string(100000, '['), "x"));
 }
 

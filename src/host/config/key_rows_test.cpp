@@ -64,7 +64,7 @@ const std::string kHypervisorAnnotation = "io.katacontainers.config.hypervisor."
 const std::string kImage = "image = \"@/guest.img\"";
 const std::string kVerity = "root_hash=ab,salt=cd,data_blocks=8,data_block_size=4096,hash_block_size=4096";
 
-std::vector<KeyRow> hypervisor_rows() {
+std::vector<KeyRow> device_rows() {
   return {
       {.key = "hypervisor.valid_hypervisor_paths",
        .lines = "valid_hypervisor_paths = [\"@/f*\"]",
@@ -96,6 +96,11 @@ std::vector<KeyRow> hypervisor_rows() {
        .expected = "store=@/qemu",
        .hypervisor = "enable_annotations = [\".\"]\nenable_vhost_user_store = true",
        .annotations = {{kHypervisorAnnotation + "vhost_user_store_path", "@/qemu"}}},
+  };
+}
+
+std::vector<KeyRow> boot_rows() {
+  return {
       {.key = "hypervisor.kernel_params",
        .lines = "kernel_params = \"one two=2\"",
        .expected = " one two=2 \n"},
@@ -122,6 +127,11 @@ std::vector<KeyRow> hypervisor_rows() {
        .lines =
            "[[hypervisor.qemu.guest_extension_images]]\nname = \"gpu\"\nverity_params = \"" + kVerity + "\"",
        .expected = " kata.extension.gpu.verity_params=root_hash=ab,"},
+  };
+}
+
+std::vector<KeyRow> other_hypervisor_rows() {
+  return {
       {.key = "hypervisor.overhead_vcpus",
        .lines = "overhead_vcpus = 0.2",
        .expected = "size: 3 vCPUs",
@@ -245,10 +255,17 @@ void check(const KeyRow& row) {
       << row.key << " without its lines";
 }
 
-TEST(KeyRows, EachKeyHasItsEffect) {
-  for (const auto& rows : {hypervisor_rows(), agent_rows(), runtime_rows()}) {
-    for (const KeyRow& row : rows) check(row);
+std::vector<KeyRow> all_rows() {
+  std::vector<KeyRow> all;
+  for (const auto& rows :
+       {device_rows(), boot_rows(), other_hypervisor_rows(), agent_rows(), runtime_rows()}) {
+    all.insert(all.end(), rows.begin(), rows.end());
   }
+  return all;
+}
+
+TEST(KeyRows, EachKeyHasItsEffect) {
+  for (const KeyRow& row : all_rows()) check(row);
 }
 
 // The three names select tables: shown by whole files.
@@ -262,18 +279,17 @@ TEST(KeyRows, NamesSelectTables) {
 }
 
 TEST(KeyRows, NoKeyInUseIsWithoutOne) {
-  std::vector<KeyRow> rows = hypervisor_rows();
-  for (const auto& more : {agent_rows(), runtime_rows()}) rows.insert(rows.end(), more.begin(), more.end());
-  for (const char* name : {"runtime.name", "runtime.hypervisor_name", "runtime.agent_name"})
+  std::vector<KeyRow> rows = all_rows();
+  for (const char* name : {"runtime.name", "runtime.hypervisor_name", "runtime.agent_name"}) {
     rows.push_back({.key = name});
+  }
   EXPECT_THAT(keys_without_row(Use::kConfig, rows), IsEmpty());
 }
 
 TEST(KeyRows, RowsNameRealKeys) {
   const std::vector<std::string> in_use = keys_with(Use::kConfig);
-  for (const auto& rows : {hypervisor_rows(), agent_rows(), runtime_rows()}) {
-    for (const KeyRow& row : rows)
-      EXPECT_NE(std::find(in_use.begin(), in_use.end(), row.key), in_use.end()) << row.key;
+  for (const KeyRow& row : all_rows()) {
+    EXPECT_NE(std::find(in_use.begin(), in_use.end(), row.key), in_use.end()) << row.key;
   }
 }
 

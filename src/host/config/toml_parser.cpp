@@ -13,26 +13,33 @@ namespace {
 
 constexpr std::size_t kMaxInput = std::size_t{1} << 20;
 // Every dot may open a table inside another one, and trees are walked recursively.
-constexpr std::ptrdiff_t kMaxDots = 8192;
+constexpr std::ptrdiff_t kMaxDots = 4096;
+constexpr int kMaxDepth = 32;
 
 class Converter {
  public:
   explicit Converter(const std::string& name) : name_(name) {}
 
-  Table table(const toml::table& from) const {
+  // Throws for a tree that is deeper than any configuration.
+  Table table(const toml::table& from, int depth = 0) const {
+    if (depth > kMaxDepth) {
+      throw Error(Code::kInvalidArgument, name_ + ":" + std::to_string(from.source().begin.line) +
+                                              ": nested deeper than " + std::to_string(kMaxDepth) +
+                                              " levels");
+    }
     Table out;
-    for (const auto& [key, node] : from) out.emplace(std::string(key.str()), value(node));
+    for (const auto& [key, node] : from) out.emplace(std::string(key.str()), value(node, depth + 1));
     return out;
   }
 
  private:
-  Value value(const toml::node& node) const {
+  Value value(const toml::node& node, int depth) const {
     Value out{.data = DateOrTime{}, .where = name_ + ":" + std::to_string(node.source().begin.line)};
     if (const auto* inner = node.as_table()) {
-      out.data = table(*inner);
+      out.data = table(*inner, depth);
     } else if (const auto* list = node.as_array()) {
       Array& items = out.data.emplace<Array>();
-      for (const toml::node& item : *list) items.push_back(value(item));
+      for (const toml::node& item : *list) items.push_back(value(item, depth + 1));
     } else if (const auto* text = node.as_string()) {
       out.data = text->get();
     } else if (const auto* whole = node.as_integer()) {
@@ -64,7 +71,11 @@ std::expected<Table, Error> parse_toml(std::string_view text, const std::string&
     return refuse(name + ":" + std::to_string(at.line) + ": not valid TOML at column " +
                   std::to_string(at.column) + ": " + std::string(error.description()));
   }
-  return Converter(name).table(result.table());
+  try {
+    return Converter(name).table(result.table());
+  } catch (const Error& failure) {
+    return std::unexpected(failure);
+  }
 }
 
 }  // namespace kata::config
