@@ -51,7 +51,7 @@ TEST(CommandLineTest, SmallestVm) {
                   "-display none",
                   "-machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,dump-guest-core=off,"
                   "memory-backend=entire-guest-memory",
-                  "-accel tcg,thread=multi", "-cpu max", "-smp 1", "-m 256M",
+                  "-accel tcg,thread=multi", "-cpu max,erms=off,fsrm=off,la57=off", "-smp 1", "-m 256M",
                   "-object memory-backend-ram,id=entire-guest-memory,size=256M", "-kernel /k/vmlinux",
                   "-initrd /k/initrd", "-append " + kernel_command_line(small_spec(), Accelerator::kTcg),
                   "-chardev socket,id=qmp,fd=7", "-mon chardev=qmp,mode=control",
@@ -137,7 +137,10 @@ TEST(CommandLineTest, Machine) {
 
 TEST(CommandLineTest, CpuAndMemory) {
   expect_changes({
-      {"features", [](VmSpec& s) { s.cpu.features = "pmu=off"; }, {"-cpu max,pmu=off"}, {"-cpu max"}},
+      {"features",
+       [](VmSpec& s) { s.cpu.features = "pmu=off"; },
+       {"-cpu max,erms=off,fsrm=off,la57=off,pmu=off"},
+       {"-cpu max,erms=off,fsrm=off,la57=off"}},
       {"two vCPUs", [](VmSpec& s) { s.cpu.boot = s.cpu.max = 2; }, {"-smp 2"}, {"-smp 1"}},
       // B23: maxcpus only when something can be plugged.
       {"room for more", [](VmSpec& s) { s.cpu.max = 8; }, {"-smp 1,maxcpus=8"}, {"-smp 1"}},
@@ -285,12 +288,16 @@ TEST(KernelCommandLineTest, DriverWordsThenTheSpecs) {
   EXPECT_EQ(kernel_command_line(spec, Accelerator::kKvm), "reboot=t panic=-1 quiet agent.log=debug");
   spec.console = true;
   EXPECT_EQ(kernel_command_line(spec, Accelerator::kKvm),
-            "reboot=t panic=-1 console=ttyS0 quiet agent.log=debug");
+            "reboot=t panic=-1 console=ttyS0 8250.nr_uarts=1 quiet agent.log=debug");
   spec.debug = true;
-  EXPECT_EQ(kernel_command_line(spec, Accelerator::kKvm), "reboot=t panic=-1 console=ttyS0 agent.log=debug");
+  EXPECT_EQ(kernel_command_line(spec, Accelerator::kKvm),
+            "reboot=t panic=-1 console=ttyS0 8250.nr_uarts=1 agent.log=debug");
   EXPECT_THAT(kernel_command_line(spec, Accelerator::kTcg), HasSubstr(" mitigations=off "));
   EXPECT_THAT(kernel_command_line(spec, Accelerator::kKvm), testing::Not(HasSubstr("mitigations=off")))
       << "a real CPU runs other guests beside this one";
+  EXPECT_THAT(kernel_command_line(spec, Accelerator::kTcg), HasSubstr(" lsm=capability "));
+  spec.boot.command_line = "selinux=1";
+  EXPECT_THAT(kernel_command_line(spec, Accelerator::kTcg), testing::Not(HasSubstr("lsm=")));
 }
 
 }  // namespace

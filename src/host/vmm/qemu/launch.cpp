@@ -135,7 +135,19 @@ void check_spec(const VmSpec& spec) {
   check_vsock(spec);
 }
 
-Launched launch(const asio::any_io_executor& executor, const VmSpec& spec, Accelerator accelerator) {
+std::string default_firmware(const VmSpec& spec, Accelerator accelerator, const std::string& system_folder) {
+  const bool q35 = spec.machine_type.empty() || spec.machine_type.starts_with("q35");
+  if (accelerator != Accelerator::kTcg || !q35) return {};
+  const std::string beside = spec.program.substr(0, spec.program.rfind('/')) + "/../share/qemu";
+  for (const std::string& folder : {beside, system_folder}) {
+    std::string path = folder + "/qboot.rom";
+    if (::access(path.c_str(), R_OK) == 0) return path;
+  }
+  return {};
+}
+
+Launched launch(const asio::any_io_executor& executor, VmSpec spec, Accelerator accelerator) {
+  if (spec.boot.firmware.empty()) spec.boot.firmware = default_firmware(spec, accelerator);
   auto [qmp_ours, qmp_theirs] = make_socket_pair();
   auto [error_read, error_write] = make_pipe();
   UniqueFd console_ours, console_theirs;

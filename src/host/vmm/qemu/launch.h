@@ -23,6 +23,12 @@ uint64_t memory_floor_mib(uint64_t kernel_bytes, uint64_t initrd_bytes);
 // file.
 uint64_t kernel_memory_bytes(std::string_view head, uint64_t file_bytes);
 
+// The firmware for a spec that names none: qboot, where the machine is emulated q35 and QEMU's files have it.
+// It leaves to the kernel what SeaBIOS would do under emulation before it (a twelfth of the boot). Empty =
+// QEMU's own choice.
+std::string default_firmware(const VmSpec& spec, Accelerator accelerator,
+                             const std::string& system_folder = "/usr/share/qemu");
+
 struct Launched {
   std::shared_ptr<ChildProcess> child;
   // Our ends: QMP, the guest's console (invalid without one), what QEMU writes to its stderr.
@@ -33,6 +39,6 @@ struct Launched {
 
 // `accelerator`: kKvm or kTcg. In its own session, in the spec's cgroups and network namespace, not tied to
 // the life of this process: who finds a VM whose shim was killed decides about it by pid.
-Launched launch(const asio::any_io_executor& executor, const VmSpec& spec, Accelerator accelerator);
+Launched launch(const asio::any_io_executor& executor, VmSpec spec, Accelerator accelerator);
 
 }  // namespace kata::vmm::qemu

@@ -23,6 +23,7 @@ class CheckSpecTest : public testing::Test {
       write_file(folder_ + "/" + name, "x");
     spec_.id = "sb1";
     spec_.program = "/bin/true";
+    spec_.machine_type = "q35";
     spec_.boot.kernel = folder_ + "/vmlinux";
     spec_.boot.initrd = folder_ + "/initrd";
     spec_.memory.mib = 256;
@@ -115,6 +116,23 @@ TEST(KernelMemoryTest, CompressedKernelsTellTheirSize) {
                          Row{"empty", "", 0, 0}, Row{"cut off", bzimage.substr(0, 0x263), 5, 5}}) {
     EXPECT_EQ(kernel_memory_bytes(row.head, row.file), row.expected) << row.name;
   }
+}
+
+TEST_F(CheckSpecTest, QbootOnlyForAnEmulatedQ35) {
+  std::filesystem::create_directories(folder_ + "/bin");
+  std::filesystem::create_directories(folder_ + "/share/qemu");
+  write_file(folder_ + "/share/qemu/qboot.rom", "x");
+  const std::string system = folder_ + "/share/qemu";
+  spec_.program = folder_ + "/qemu";
+  EXPECT_EQ(default_firmware(spec_, Accelerator::kTcg, "/nonexistent"), "") << "nowhere";
+  EXPECT_EQ(default_firmware(spec_, Accelerator::kTcg, system), system + "/qboot.rom");
+  EXPECT_EQ(default_firmware(spec_, Accelerator::kKvm, system), "");
+  spec_.machine_type = "microvm";
+  EXPECT_EQ(default_firmware(spec_, Accelerator::kTcg, system), "");
+  spec_.machine_type = "q35";
+  spec_.program = folder_ + "/bin/qemu";
+  EXPECT_EQ(default_firmware(spec_, Accelerator::kTcg, "/nonexistent"),
+            folder_ + "/bin/../share/qemu/qboot.rom");
 }
 
 TEST(MemoryFloorTest, RoundsUp) {
