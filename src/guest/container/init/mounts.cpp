@@ -82,7 +82,7 @@ void map_ids(int tree, int user_namespace, const std::string& target) {
     throw_errno("mapping the ids of the mount on " + target + " (the file system may not support it)");
 }
 
-void bind(const MountPlan& mount, const std::string& source, const RootedPath& root) {
+void make_bind(const MountPlan& mount, const std::string& source, const RootedPath& root) {
   const unsigned recursive = (mount.flags & MS_REC) != 0 ? static_cast<unsigned>(AT_RECURSIVE) : 0U;
   const UniqueFd tree = clone_tree(AT_FDCWD, source, recursive, mount.target);
   if (mount.idmap_fd >= 0) map_ids(tree.get(), mount.idmap_fd, mount.target);
@@ -143,7 +143,7 @@ void mount_cgroups(const MountPlan& mount, const ContainerPlan& plan, const Root
   part.data.clear();
   part.flags |= MS_BIND | MS_REC;
   if (mount.cgroup == CgroupView::kUnified) {
-    bind(part, plan.cgroup_folder, root);
+    make_bind(part, plan.cgroup_folder, root);
     return;
   }
   MountPlan base = mount;
@@ -153,7 +153,7 @@ void mount_cgroups(const MountPlan& mount, const ContainerPlan& plan, const Root
   mount_filesystem(base, root);
   for (const auto& [controller, folder] : plan.cgroup_folders) {
     part.target = mount.target + "/" + controller;
-    bind(part, folder, root);
+    make_bind(part, folder, root);
   }
   if ((mount.flags & MS_RDONLY) != 0) {
     const UniqueFd top = root.open(mount.target, O_PATH);
@@ -170,7 +170,7 @@ void make_mount(const MountPlan& mount, const ContainerPlan& plan, int root_fd) 
   } else if ((mount.flags & MS_REMOUNT) != 0) {
     remount(mount, root);
   } else if ((mount.flags & MS_BIND) != 0) {
-    bind(mount, mount.source, root);
+    make_bind(mount, mount.source, root);
   } else {
     mount_filesystem(mount, root);
   }
