@@ -174,5 +174,13 @@ TEST(ModuleList, OnePathALine) {
             (std::vector<std::string>{"/a.ko", "/b.ko", "/c.ko"}));
 }
 
+TEST(ModuleList, WhatTheSocketNeedsComesFirst) {
+  const ModulePlan plan = plan_modules({"/m/vsock.ko", "/m/virtio.ko", "/m/vmw_vsock_virtio.ko", "/vsock/overlay.ko"});
+  EXPECT_EQ(plan.first, (std::vector<std::string>{"/m/vsock.ko", "/m/virtio.ko", "/m/vmw_vsock_virtio.ko"}));
+  EXPECT_EQ(plan.later, (std::vector<std::string>{"/vsock/overlay.ko"}));
+  EXPECT_EQ(plan_modules({"/m/a.ko"}).later.size(), 1U);
+  EXPECT_TRUE(plan_modules({}).first.empty());
+}
+
 }  // namespace
 }  // namespace kata::boot

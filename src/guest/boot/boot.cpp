@@ -77,15 +77,21 @@ Booted boot(Role role, const std::string& config_path) {
   if (!address) throw address.error();
   booted.address = std::move(*address);
   if (role == Role::kInit) {
-    load_listed_modules(kModuleList);
+    ModulePlan plan = read_module_plan(kModuleList);
+    for (const std::string& path : plan.first) load_module(path);
+    booted.remaining_modules = std::move(plan.later);
     booted.times.modules_loaded = boot_clock_ns();
   }
   // Orphans of containers come to the agent, not past it.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   booted.listener = listen_on(booted.address);
   booted.times.listening = boot_clock_ns();
+  const auto microseconds = [](uint64_t ns) { return std::to_string(ns / 1000); };
   log::info("agent listening on " + booted.address.text(),
-            {{"version", KATA_VERSION}, {"uptime_us", std::to_string(booted.times.listening / 1000)}});
+            {{"version", KATA_VERSION},
+             {"started_us", microseconds(booted.times.started)},
+             {"modules_us", microseconds(booted.times.modules_loaded)},
+             {"listening_us", microseconds(booted.times.listening)}});
   if (role == Role::kInit) finish_guest(booted.config);
   return booted;
 }

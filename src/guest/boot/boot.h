@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "guest/boot/agent_config.h"
 #include "guest/boot/listener.h"
@@ -23,9 +24,11 @@ struct Booted {
   ListenAddress address;
   UniqueFd listener;
   BootTimes times;
+  // Kernel modules that are still to be loaded (modules.h).
+  std::vector<std::string> remaining_modules;
 };
 
-// Brings the guest up when `pid_one`, reads the configuration (`config_path` not empty: that file instead of
+// Brings the guest up as kInit, reads the configuration (`config_path` not empty: that file instead of
 // the kernel command line), and listens. What can wait comes after the socket listens: the host is already
 // knocking. Throws Error when the agent cannot start.
 enum class Role { kInit, kService };

@@ -1,5 +1,6 @@
 #include "guest/boot/modules.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <sys/syscall.h>
@@ -12,16 +13,6 @@
 #include "lib/log/log.h"
 
 namespace kata::boot {
-namespace {
-
-void load_module(const std::string& path) {
-  const UniqueFd file = open_file(path, O_RDONLY);
-  if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST)
-    throw_errno("loading module " + path);
-}
-
-}  // namespace
-
 std::vector<std::string> parse_module_list(std::string_view text) {
   std::vector<std::string> paths;
   while (!text.empty()) {
@@ -34,18 +25,27 @@ std::vector<std::string> parse_module_list(std::string_view text) {
   return paths;
 }
 
-int load_listed_modules(const std::string& list_path) {
-  if (::access(list_path.c_str(), R_OK) != 0) return 0;
-  int loaded = 0;
-  for (const std::string& path : parse_module_list(read_file(list_path, size_t{1} << 20))) {
-    try {
-      load_module(path);
-      ++loaded;
-    } catch (const Error& error) {
-      log::warning("kernel module not loaded", {{"error", error.message()}});
-    }
+ModulePlan plan_modules(std::vector<std::string> paths) {
+  const auto last = std::ranges::find_last_if(paths, [](const std::string& path) {
+    return path.find("vsock", path.rfind('/') + 1) != std::string::npos;
+  });
+  const auto cut = last.empty() ? paths.begin() : last.begin() + 1;
+  return {.first = {paths.begin(), cut}, .later = {cut, paths.end()}};
+}
+
+ModulePlan read_module_plan(const std::string& list_path) {
+  if (::access(list_path.c_str(), R_OK) != 0) return {};
+  return plan_modules(parse_module_list(read_file(list_path, size_t{1} << 20)));
+}
+
+void load_module(const std::string& path) {
+  try {
+    const UniqueFd file = open_file(path, O_RDONLY);
+    if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST) throw_errno("loading " + path);
+    log::debug("kernel module loaded", {{"path", path}});
+  } catch (const Error& error) {
+    log::warning("kernel module not loaded", {{"error", error.message()}});
   }
-  return loaded;
 }
 
 }  // namespace kata::boot

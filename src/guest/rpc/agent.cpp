@@ -7,12 +7,18 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 
 #include "guest/boot/power.h"
 #include "guest/boot/reaper.h"
+#include "guest/boot/modules.h"
 #include "guest/rpc/acceptor.h"
+#include "guest/rpc/container_service.h"
 #include "guest/rpc/health_service.h"
+#include "guest/rpc/process_service.h"
+#include "guest/rpc/sandbox_service.h"
+#include "guest/sandbox/sandbox.h"
 #include "lib/async/deadline.h"
 #include "lib/async/event.h"
 #include "lib/async/task_group.h"
@@ -34,6 +40,12 @@ class Agent {
         reaper_(io_.get_executor()),
         signals_(io_.get_executor(), SIGTERM, SIGINT),
         stop_(io_.get_executor()),
+        modules_loaded_(io_.get_executor()),
+        sandbox_(io_.get_executor(), booted_.config),
+        guest_{.sandbox = sandbox_,
+               .role = options.role,
+               .modules_loaded = modules_loaded_,
+               .stop = [this] { stop_.set(); }},
         tasks_(io_.get_executor(), [](std::string_view task, const Error& error) {
           log::debug("task ended with an error", {{"task", std::string(task)}, {"error", error.message()}});
         }) {
@@ -42,6 +54,9 @@ class Agent {
 
   int run() {
     add_health_service(*server_);
+    add_sandbox_methods(*server_, guest_);
+    add_container_methods(*server_, sandbox_);
+    add_process_methods(*server_, sandbox_);
     reaper_.start();
     signals_.async_wait([this](const boost::system::error_code& error, int number) {
       if (error) return;
@@ -64,6 +79,7 @@ class Agent {
   Awaitable<> main() {
     Acceptor acceptor(io_.get_executor(), std::move(booted_.listener), booted_.address, server_);
     tasks_.spawn("accepting connections", acceptor.run(tasks_));
+    co_await load_modules();
     co_await stop_.wait();
     server_->stop();
     tasks_.cancel();
@@ -76,6 +92,15 @@ class Agent {
     reaper_.stop();
   }
 
+  // One module a turn of the event loop: calls that come meanwhile are answered in between.
+  Awaitable<> load_modules() {
+    for (const std::string& path : booted_.remaining_modules) {
+      co_await asio::post(io_.get_executor(), asio::use_awaitable);
+      boot::load_module(path);
+    }
+    modules_loaded_.set();
+  }
+
   AgentOptions options_;
   boot::Booted booted_;
   asio::io_context io_{1};
@@ -83,6 +108,9 @@ class Agent {
   boot::Reaper reaper_;
   asio::signal_set signals_;
   Event stop_;
+  Event modules_loaded_;
+  sandbox::Sandbox sandbox_;
+  GuestContext guest_;
   TaskGroup tasks_;
 };
 

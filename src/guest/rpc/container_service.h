@@ -1,0 +1,10 @@
+// Containers: create, start, remove, update, pause, resume, figures.
+#pragma once
+
+#include "guest/rpc/methods.h"
+
+namespace kata::rpc {
+
+void add_container_methods(ttrpc::Server& server, Sandbox& sandbox);
+
+}  // namespace kata::rpc

@@ -1,0 +1,79 @@
+#include "guest/rpc/sandbox_service.h"
+
+#include <sys/time.h>
+
+#include "agent/agent.pb.h"
+#include "guest/rpc/guest_details.h"
+#include "guest/rpc/ids.h"
+#include "guest/rpc/proto_check.h"
+#include "guest/rpc/storage_from_proto.h"
+
+namespace kata::rpc {
+namespace {
+
+Awaitable<Empty> create_sandbox(GuestContext& context, grpc::CreateSandboxRequest request) {
+  if (!is_container_id(request.sandbox_id()))
+    throw Error(Code::kInvalidArgument, "sandbox_id \"" + request.sandbox_id().substr(0, 200) + "\" is no valid id");
+  sandbox::SandboxSpec spec;
+  spec.id = request.sandbox_id();
+  spec.hostname = request.hostname();
+  // The kernel's limit.
+  if (spec.hostname.size() > 64) throw Error(Code::kInvalidArgument, "hostname is longer than 64 characters");
+  spec.dns = strings(request.dns());
+  spec.storages = storages_from_proto(request.storages());
+  spec.guest_hook_path = request.guest_hook_path();
+  for (const auto& module : request.kernel_modules())
+    spec.kernel_modules.push_back({.name = module.name(), .parameters = strings(module.parameters())});
+  co_await context.modules_loaded.wait();
+  co_await context.sandbox.create(std::move(spec));
+  co_return Empty();
+}
+
+Awaitable<Empty> destroy_sandbox(GuestContext& context, grpc::DestroySandboxRequest) {
+  co_await context.sandbox.destroy();
+  context.stop();
+  co_return Empty();
+}
+
+Awaitable<grpc::OOMEvent> get_oom_event(GuestContext& context, grpc::GetOOMEventRequest) {
+  grpc::OOMEvent event;
+  event.set_container_id(co_await context.sandbox.oom_events().next());
+  co_return event;
+}
+
+Awaitable<grpc::GuestDetailsResponse> guest_details(GuestContext& context, grpc::GuestDetailsRequest request) {
+  co_return describe_guest(request, context.role);
+}
+
+Awaitable<Empty> set_guest_date_time(GuestContext&, grpc::SetGuestDateTimeRequest request) {
+  if (request.usec() < 0 || request.usec() > 999'999)
+    throw Error(Code::kInvalidArgument, "Usec " + std::to_string(request.usec()) + " is not in 0..999999");
+  if (request.sec() < 0) throw Error(Code::kInvalidArgument, "Sec " + std::to_string(request.sec()) + " is negative");
+  const timeval now{.tv_sec = request.sec(), .tv_usec = request.usec()};
+  if (::settimeofday(&now, nullptr) != 0) throw_errno("setting the guest's clock");
+  co_return Empty();
+}
+
+Awaitable<Empty> reseed_random(GuestContext&, grpc::ReseedRandomDevRequest request) {
+  reseed_entropy(request.data());
+  co_return Empty();
+}
+
+Awaitable<Empty> update_ephemeral(GuestContext& context, grpc::UpdateEphemeralMountsRequest request) {
+  co_await context.sandbox.update_ephemeral(storages_from_proto(request.storages()));
+  co_return Empty();
+}
+
+}  // namespace
+
+void add_sandbox_methods(ttrpc::Server& server, GuestContext& context) {
+  add_method(server, "CreateSandbox", context, create_sandbox);
+  add_method(server, "DestroySandbox", context, destroy_sandbox);
+  add_method(server, "GetOOMEvent", context, get_oom_event);
+  add_method(server, "GetGuestDetails", context, guest_details);
+  add_method(server, "SetGuestDateTime", context, set_guest_date_time);
+  add_method(server, "ReseedRandomDev", context, reseed_random);
+  add_method(server, "UpdateEphemeralMounts", context, update_ephemeral);
+}
+
+}  // namespace kata::rpc

@@ -1,0 +1,13 @@
+// grpc.Storage to the plain type.
+#pragma once
+
+#include <vector>
+
+#include "agent/agent.pb.h"
+#include "guest/storage/storage.h"
+
+namespace kata::rpc {
+
+std::vector<storage::Storage> storages_from_proto(const google::protobuf::RepeatedPtrField<grpc::Storage>& from);
+
+}  // namespace kata::rpc
