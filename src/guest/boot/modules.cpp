@@ -26,10 +26,10 @@ std::vector<std::string> parse_module_list(std::string_view text) {
 }
 
 ModulePlan plan_modules(std::vector<std::string> paths) {
-  const auto last = std::ranges::find_last_if(paths, [](const std::string& path) {
+  const auto of_vsock = [](const std::string& path) {
     return path.find("vsock", path.rfind('/') + 1) != std::string::npos;
-  });
-  const auto cut = last.empty() ? paths.begin() : last.begin() + 1;
+  };
+  const auto cut = std::find_if(paths.rbegin(), paths.rend(), of_vsock).base();
   return {.first = {paths.begin(), cut}, .later = {cut, paths.end()}};
 }
 

@@ -15,6 +15,8 @@
 #include "guest/boot/modules.h"
 #include "guest/rpc/acceptor.h"
 #include "guest/rpc/container_service.h"
+#include "guest/rpc/extra_service.h"
+#include "guest/rpc/guest_service.h"
 #include "guest/rpc/health_service.h"
 #include "guest/rpc/process_service.h"
 #include "guest/rpc/sandbox_service.h"
@@ -42,8 +44,12 @@ class Agent {
         stop_(io_.get_executor()),
         modules_loaded_(io_.get_executor()),
         sandbox_(io_.get_executor(), booted_.config),
-        guest_{.sandbox = sandbox_,
+        uevents_(io_.get_executor()),
+        context_{.sandbox = sandbox_,
+               .uevents = uevents_,
+               .config = booted_.config,
                .role = options.role,
+               .times = booted_.times,
                .modules_loaded = modules_loaded_,
                .stop = [this] { stop_.set(); }},
         tasks_(io_.get_executor(), [](std::string_view task, const Error& error) {
@@ -53,10 +59,8 @@ class Agent {
   }
 
   int run() {
-    add_health_service(*server_);
-    add_sandbox_methods(*server_, guest_);
-    add_container_methods(*server_, sandbox_);
-    add_process_methods(*server_, sandbox_);
+    register_services();
+    start_watching_devices();
     reaper_.start();
     signals_.async_wait([this](const boost::system::error_code& error, int number) {
       if (error) return;
@@ -90,6 +94,28 @@ class Agent {
     }
     signals_.cancel();
     reaper_.stop();
+    uevents_.stop();
+  }
+
+  void register_services() {
+    add_health_service(*server_);
+    add_sandbox_methods(*server_, context_);
+    add_container_methods(*server_, context_);
+    add_process_methods(*server_, context_);
+    add_guest_methods(*server_, context_);
+    add_extra_methods(*server_, context_);
+  }
+
+  void start_watching_devices() {
+    sandbox_.set_device_finder([this](std::string driver, std::string address) {
+      return context_.find_device(std::move(driver), std::move(address));
+    });
+    try {
+      uevents_.start();
+    } catch (const Error& error) {
+      // Devices that are there already are still found.
+      log::warning("device events are not seen", {{"error", error.message()}});
+    }
   }
 
   // One module a turn of the event loop: calls that come meanwhile are answered in between.
@@ -110,7 +136,8 @@ class Agent {
   Event stop_;
   Event modules_loaded_;
   sandbox::Sandbox sandbox_;
-  GuestContext guest_;
+  device::UeventWatcher uevents_;
+  AgentContext context_;
   TaskGroup tasks_;
 };
 

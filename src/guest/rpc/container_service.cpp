@@ -1,7 +1,9 @@
 #include "guest/rpc/container_service.h"
 
 #include "agent/agent.pb.h"
+#include "guest/device/device.h"
 #include "guest/rpc/ids.h"
+#include "guest/rpc/proto_check.h"
 #include "guest/rpc/spec_from_proto.h"
 #include "guest/rpc/stats_to_proto.h"
 #include "guest/rpc/storage_from_proto.h"
@@ -9,7 +11,25 @@
 namespace kata::rpc {
 namespace {
 
-Awaitable<Empty> create_container(Sandbox& sandbox, grpc::CreateContainerRequest request) {
+std::vector<device::Device> devices_from_proto(const google::protobuf::RepeatedPtrField<grpc::Device>& from) {
+  std::vector<device::Device> to;
+  for (const grpc::Device& entry : from) {
+    to.push_back({.id = entry.id(),
+                  .type = entry.type(),
+                  .vm_path = entry.vm_path(),
+                  .container_path = entry.container_path(),
+                  .options = strings(entry.options())});
+  }
+  return to;
+}
+
+device::NodeFinder finder_of(AgentContext& context) {
+  return [&context](std::string type, std::string address) {
+    return context.find_device(std::move(type), std::move(address));
+  };
+}
+
+Awaitable<Empty> create_container(AgentContext& context, grpc::CreateContainerRequest request) {
   check_container_id(request.container_id());
   if (!request.exec_id().empty() && request.exec_id() != request.container_id())
     throw Error(Code::kInvalidArgument, "exec_id of a new container must be empty or the container's id");
@@ -17,63 +37,69 @@ Awaitable<Empty> create_container(Sandbox& sandbox, grpc::CreateContainerRequest
   sandbox::ContainerSpec spec;
   spec.id = request.container_id();
   spec.spec = value_or_throw(spec_from_proto(request.oci()));
+  context.extras.apply(spec.id, spec.spec);
   spec.storages = storages_from_proto(request.storages());
   spec.sandbox_pidns = request.sandbox_pidns();
-  co_await sandbox.create_container(std::move(spec));
+  device::complete_device_modes(spec.spec);
+  spec.prepare_devices = [&context, devices = devices_from_proto(request.devices())](oci::Spec& target) {
+    return device::add_devices(devices, finder_of(context), target);
+  };
+  co_await context.sandbox.create_container(std::move(spec));
   co_return Empty();
 }
 
-Awaitable<Empty> start_container(Sandbox& sandbox, grpc::StartContainerRequest request) {
+Awaitable<Empty> start_container(AgentContext& context, grpc::StartContainerRequest request) {
   check_container_id(request.container_id());
-  co_await sandbox.start_container(request.container_id());
+  co_await context.sandbox.start_container(request.container_id());
   co_return Empty();
 }
 
-Awaitable<Empty> remove_container(Sandbox& sandbox, grpc::RemoveContainerRequest request) {
+Awaitable<Empty> remove_container(AgentContext& context, grpc::RemoveContainerRequest request) {
   check_container_id(request.container_id());
-  co_await sandbox.remove_container(request.container_id(), std::chrono::seconds(request.timeout()));
+  context.extras.forget(request.container_id());
+  co_await context.sandbox.remove_container(request.container_id(), std::chrono::seconds(request.timeout()));
   co_return Empty();
 }
 
-Awaitable<Empty> update_container(Sandbox& sandbox, grpc::UpdateContainerRequest request) {
+Awaitable<Empty> update_container(AgentContext& context, grpc::UpdateContainerRequest request) {
   check_container_id(request.container_id());
-  const auto container = sandbox.find_container(request.container_id(), Code::kInvalidArgument);
+  const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   container->update(value_or_throw(resources_from_proto(request.resources())));
   co_return Empty();
 }
 
-Awaitable<grpc::StatsContainerResponse> stats_container(Sandbox& sandbox, grpc::StatsContainerRequest request) {
+Awaitable<grpc::StatsContainerResponse> stats_container(AgentContext& context, grpc::StatsContainerRequest request) {
   check_container_id(request.container_id());
-  const auto container = sandbox.find_container(request.container_id(), Code::kInvalidArgument);
+  const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   grpc::StatsContainerResponse response;
   stats_to_proto(container->stats(), *response.mutable_cgroup_stats());
   co_return response;
 }
 
-Awaitable<Empty> pause_container(Sandbox& sandbox, grpc::PauseContainerRequest request) {
+Awaitable<Empty> pause_container(AgentContext& context, grpc::PauseContainerRequest request) {
   check_container_id(request.container_id());
-  const auto container = sandbox.find_container(request.container_id(), Code::kInvalidArgument);
+  const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   co_await container->pause();
   co_return Empty();
 }
 
-Awaitable<Empty> resume_container(Sandbox& sandbox, grpc::ResumeContainerRequest request) {
+Awaitable<Empty> resume_container(AgentContext& context, grpc::ResumeContainerRequest request) {
   check_container_id(request.container_id());
-  const auto container = sandbox.find_container(request.container_id(), Code::kInvalidArgument);
+  const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   co_await container->resume();
   co_return Empty();
 }
 
 }  // namespace
 
-void add_container_methods(ttrpc::Server& server, Sandbox& sandbox) {
-  add_method(server, "CreateContainer", sandbox, create_container);
-  add_method(server, "StartContainer", sandbox, start_container);
-  add_method(server, "RemoveContainer", sandbox, remove_container);
-  add_method(server, "UpdateContainer", sandbox, update_container);
-  add_method(server, "StatsContainer", sandbox, stats_container);
-  add_method(server, "PauseContainer", sandbox, pause_container);
-  add_method(server, "ResumeContainer", sandbox, resume_container);
+void add_container_methods(ttrpc::Server& server, AgentContext& context) {
+  add_method(server, "CreateContainer", context, create_container);
+  add_method(server, "StartContainer", context, start_container);
+  add_method(server, "RemoveContainer", context, remove_container);
+  add_method(server, "UpdateContainer", context, update_container);
+  add_method(server, "StatsContainer", context, stats_container);
+  add_method(server, "PauseContainer", context, pause_container);
+  add_method(server, "ResumeContainer", context, resume_container);
 }
 
 }  // namespace kata::rpc

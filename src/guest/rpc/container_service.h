@@ -5,6 +5,6 @@
 
 namespace kata::rpc {
 
-void add_container_methods(ttrpc::Server& server, Sandbox& sandbox);
+void add_container_methods(ttrpc::Server& server, AgentContext& context);
 
 }  // namespace kata::rpc

@@ -5,25 +5,30 @@
 
 #include <google/protobuf/empty.pb.h>
 
-#include "guest/sandbox/sandbox.h"
+#include "guest/rpc/agent_context.h"
 #include "lib/ttrpc/server.h"
 
 namespace kata::rpc {
 
 using google::protobuf::Empty;
-using sandbox::Sandbox;
 
 inline constexpr const char* kAgentService = "grpc.AgentService";
 
-// Registers a coroutine function of a context object (the sandbox, ...) and the request. The context must outlive the
-// server's connections.
-template <typename Request, typename Response, typename Object>
-void add_method(ttrpc::Server& server, const char* name, Object& object,
-                Awaitable<Response> (*method)(Object& object, Request request)) {
+// Registers a coroutine function of the agent's context and the request. The context must outlive the server's
+// connections.
+template <typename Request, typename Response>
+void add_method(ttrpc::Server& server, const char* service, const char* name, AgentContext& context,
+                Awaitable<Response> (*method)(AgentContext& context, Request request)) {
   // Not a coroutine itself: its captures need not live on.
-  ttrpc::add<Request, Response>(server, kAgentService, name, [&object, method](Request request) {
-    return method(object, std::move(request));
+  ttrpc::add<Request, Response>(server, service, name, [&context, method](Request request) {
+    return method(context, std::move(request));
   });
+}
+
+template <typename Request, typename Response>
+void add_method(ttrpc::Server& server, const char* name, AgentContext& context,
+                Awaitable<Response> (*method)(AgentContext& context, Request request)) {
+  add_method(server, kAgentService, name, context, method);
 }
 
 // Unwraps what a conversion returned.

@@ -20,28 +20,29 @@ void check_ids(const Request& request) {
   check_exec_id(request.exec_id());
 }
 
-Awaitable<Empty> exec_process(Sandbox& sandbox, grpc::ExecProcessRequest request) {
+Awaitable<Empty> exec_process(AgentContext& context, grpc::ExecProcessRequest request) {
   check_ids(request);
   if (request.exec_id().empty()) throw Error(Code::kInvalidArgument, "exec_id is empty");
   if (!request.has_process()) throw Error(Code::kInvalidArgument, "process is missing");
   oci::Process process = value_or_throw(process_from_proto(request.process()));
+  context.extras.apply(request.container_id(), request.exec_id(), process);
   if (process.args.empty()) throw Error(Code::kInvalidArgument, "process.Args is empty");
-  co_await sandbox.exec(request.container_id(), request.exec_id(), std::move(process));
+  co_await context.sandbox.exec(request.container_id(), request.exec_id(), std::move(process));
   co_return Empty();
 }
 
-Awaitable<Empty> signal_process(Sandbox& sandbox, grpc::SignalProcessRequest request) {
+Awaitable<Empty> signal_process(AgentContext& context, grpc::SignalProcessRequest request) {
   check_ids(request);
   if (request.signal() > static_cast<uint32_t>(SIGRTMAX))
     throw Error(Code::kInvalidArgument, "signal " + std::to_string(request.signal()) + " does not exist");
-  co_await sandbox.signal(request.container_id(), request.exec_id(), static_cast<int>(request.signal()));
+  co_await context.sandbox.signal(request.container_id(), request.exec_id(), static_cast<int>(request.signal()));
   co_return Empty();
 }
 
-Awaitable<grpc::WaitProcessResponse> wait_process(Sandbox& sandbox, grpc::WaitProcessRequest request) {
+Awaitable<grpc::WaitProcessResponse> wait_process(AgentContext& context, grpc::WaitProcessRequest request) {
   check_ids(request);
   grpc::WaitProcessResponse response;
-  response.set_status(co_await sandbox.wait(request.container_id(), request.exec_id()));
+  response.set_status(co_await context.sandbox.wait(request.container_id(), request.exec_id()));
   co_return response;
 }
 
@@ -50,57 +51,57 @@ size_t read_length(const grpc::ReadStreamRequest& request) {
   return std::min<size_t>(request.len(), kMaxRead);
 }
 
-Awaitable<grpc::ReadStreamResponse> read_stdout(Sandbox& sandbox, grpc::ReadStreamRequest request) {
+Awaitable<grpc::ReadStreamResponse> read_stdout(AgentContext& context, grpc::ReadStreamRequest request) {
   check_ids(request);
-  const auto process = sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
+  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   grpc::ReadStreamResponse response;
   response.set_data(co_await process->read_stdout(read_length(request)));
   co_return response;
 }
 
-Awaitable<grpc::ReadStreamResponse> read_stderr(Sandbox& sandbox, grpc::ReadStreamRequest request) {
+Awaitable<grpc::ReadStreamResponse> read_stderr(AgentContext& context, grpc::ReadStreamRequest request) {
   check_ids(request);
-  const auto process = sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
+  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   grpc::ReadStreamResponse response;
   response.set_data(co_await process->read_stderr(read_length(request)));
   co_return response;
 }
 
-Awaitable<grpc::WriteStreamResponse> write_stdin(Sandbox& sandbox, grpc::WriteStreamRequest request) {
+Awaitable<grpc::WriteStreamResponse> write_stdin(AgentContext& context, grpc::WriteStreamRequest request) {
   check_ids(request);
-  const auto process = sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
+  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
   grpc::WriteStreamResponse response;
   response.set_len(static_cast<uint32_t>(co_await process->write_stdin(request.data())));
   co_return response;
 }
 
-Awaitable<Empty> close_stdin(Sandbox& sandbox, grpc::CloseStdinRequest request) {
+Awaitable<Empty> close_stdin(AgentContext& context, grpc::CloseStdinRequest request) {
   check_ids(request);
-  sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument)->close_stdin();
+  context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument)->close_stdin();
   co_return Empty();
 }
 
-Awaitable<Empty> resize(Sandbox& sandbox, grpc::TtyWinResizeRequest request) {
+Awaitable<Empty> resize(AgentContext& context, grpc::TtyWinResizeRequest request) {
   check_ids(request);
   constexpr uint32_t kMax = std::numeric_limits<uint16_t>::max();
   if (request.row() > kMax || request.column() > kMax)
     throw Error(Code::kInvalidArgument, "row and column must not be above 65535");
-  const auto process = sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
+  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   process->resize(static_cast<uint16_t>(request.row()), static_cast<uint16_t>(request.column()));
   co_return Empty();
 }
 
 }  // namespace
 
-void add_process_methods(ttrpc::Server& server, Sandbox& sandbox) {
-  add_method(server, "ExecProcess", sandbox, exec_process);
-  add_method(server, "SignalProcess", sandbox, signal_process);
-  add_method(server, "WaitProcess", sandbox, wait_process);
-  add_method(server, "ReadStdout", sandbox, read_stdout);
-  add_method(server, "ReadStderr", sandbox, read_stderr);
-  add_method(server, "WriteStdin", sandbox, write_stdin);
-  add_method(server, "CloseStdin", sandbox, close_stdin);
-  add_method(server, "TtyWinResize", sandbox, resize);
+void add_process_methods(ttrpc::Server& server, AgentContext& context) {
+  add_method(server, "ExecProcess", context, exec_process);
+  add_method(server, "SignalProcess", context, signal_process);
+  add_method(server, "WaitProcess", context, wait_process);
+  add_method(server, "ReadStdout", context, read_stdout);
+  add_method(server, "ReadStderr", context, read_stderr);
+  add_method(server, "WriteStdin", context, write_stdin);
+  add_method(server, "CloseStdin", context, close_stdin);
+  add_method(server, "TtyWinResize", context, resize);
 }
 
 }  // namespace kata::rpc

@@ -5,6 +5,6 @@
 
 namespace kata::rpc {
 
-void add_process_methods(ttrpc::Server& server, Sandbox& sandbox);
+void add_process_methods(ttrpc::Server& server, AgentContext& context);
 
 }  // namespace kata::rpc

@@ -11,7 +11,7 @@
 namespace kata::rpc {
 namespace {
 
-Awaitable<Empty> create_sandbox(GuestContext& context, grpc::CreateSandboxRequest request) {
+Awaitable<Empty> create_sandbox(AgentContext& context, grpc::CreateSandboxRequest request) {
   if (!is_container_id(request.sandbox_id()))
     throw Error(Code::kInvalidArgument, "sandbox_id \"" + request.sandbox_id().substr(0, 200) + "\" is no valid id");
   sandbox::SandboxSpec spec;
@@ -29,23 +29,23 @@ Awaitable<Empty> create_sandbox(GuestContext& context, grpc::CreateSandboxReques
   co_return Empty();
 }
 
-Awaitable<Empty> destroy_sandbox(GuestContext& context, grpc::DestroySandboxRequest) {
+Awaitable<Empty> destroy_sandbox(AgentContext& context, grpc::DestroySandboxRequest) {
   co_await context.sandbox.destroy();
   context.stop();
   co_return Empty();
 }
 
-Awaitable<grpc::OOMEvent> get_oom_event(GuestContext& context, grpc::GetOOMEventRequest) {
+Awaitable<grpc::OOMEvent> get_oom_event(AgentContext& context, grpc::GetOOMEventRequest) {
   grpc::OOMEvent event;
   event.set_container_id(co_await context.sandbox.oom_events().next());
   co_return event;
 }
 
-Awaitable<grpc::GuestDetailsResponse> guest_details(GuestContext& context, grpc::GuestDetailsRequest request) {
+Awaitable<grpc::GuestDetailsResponse> guest_details(AgentContext& context, grpc::GuestDetailsRequest request) {
   co_return describe_guest(request, context.role);
 }
 
-Awaitable<Empty> set_guest_date_time(GuestContext&, grpc::SetGuestDateTimeRequest request) {
+Awaitable<Empty> set_guest_date_time(AgentContext&, grpc::SetGuestDateTimeRequest request) {
   if (request.usec() < 0 || request.usec() > 999'999)
     throw Error(Code::kInvalidArgument, "Usec " + std::to_string(request.usec()) + " is not in 0..999999");
   if (request.sec() < 0) throw Error(Code::kInvalidArgument, "Sec " + std::to_string(request.sec()) + " is negative");
@@ -54,19 +54,19 @@ Awaitable<Empty> set_guest_date_time(GuestContext&, grpc::SetGuestDateTimeReques
   co_return Empty();
 }
 
-Awaitable<Empty> reseed_random(GuestContext&, grpc::ReseedRandomDevRequest request) {
+Awaitable<Empty> reseed_random(AgentContext&, grpc::ReseedRandomDevRequest request) {
   reseed_entropy(request.data());
   co_return Empty();
 }
 
-Awaitable<Empty> update_ephemeral(GuestContext& context, grpc::UpdateEphemeralMountsRequest request) {
+Awaitable<Empty> update_ephemeral(AgentContext& context, grpc::UpdateEphemeralMountsRequest request) {
   co_await context.sandbox.update_ephemeral(storages_from_proto(request.storages()));
   co_return Empty();
 }
 
 }  // namespace
 
-void add_sandbox_methods(ttrpc::Server& server, GuestContext& context) {
+void add_sandbox_methods(ttrpc::Server& server, AgentContext& context) {
   add_method(server, "CreateSandbox", context, create_sandbox);
   add_method(server, "DestroySandbox", context, destroy_sandbox);
   add_method(server, "GetOOMEvent", context, get_oom_event);

@@ -125,6 +125,16 @@ std::vector<std::shared_ptr<container::Container>> Sandbox::containers() const {
   return all;
 }
 
+std::map<pid_t, std::string> Sandbox::process_ids(const std::string& id) const {
+  std::map<pid_t, std::string> ids;
+  const auto found = records_.find(id);
+  if (found == records_.end()) return ids;
+  for (const auto& [exec_id, process] : found->second->processes) {
+    if (process) ids[process->pid()] = exec_id;
+  }
+  return ids;
+}
+
 Awaitable<> Sandbox::update_ephemeral(std::vector<storage::Storage> storages) {
   for (const storage::Storage& storage : storages) co_await storage::remount_ephemeral(storage);
 }

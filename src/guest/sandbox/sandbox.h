@@ -80,6 +80,8 @@ class Sandbox {
   std::shared_ptr<container::Process> find_process(const std::string& id, const std::string& exec_id,
                                                    Code missing_container) const;
   [[nodiscard]] std::vector<std::shared_ptr<container::Container>> containers() const;
+  // The processes of a container that the host started: pid to exec id (the container's id for its init).
+  [[nodiscard]] std::map<pid_t, std::string> process_ids(const std::string& id) const;
   OomQueue& oom_events() { return oom_; }
   Awaitable<> update_ephemeral(std::vector<storage::Storage> storages);
 

@@ -1,0 +1,135 @@
+#include "guest/device/block_device.h"
+
+#include <charconv>
+#include <string_view>
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include "guest/device/pci_path.h"
+#include "lib/async/deadline.h"
+#include "lib/error/error.h"
+#include "lib/fd/io.h"
+#include "lib/log/log.h"
+
+namespace kata::device {
+namespace {
+
+std::vector<std::string> entries_of(const std::string& folder) {
+  std::vector<std::string> names;
+  DIR* const stream = ::opendir(folder.c_str());
+  if (stream == nullptr) return names;
+  while (const dirent* entry = ::readdir(stream)) {
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  }
+  ::closedir(stream);
+  return names;
+}
+
+// The disk in <folder>/block, if it has one.
+std::optional<std::string> disk_in(const std::string& folder, const DeviceTree& tree) {
+  const auto names = entries_of(folder + "/block");
+  if (names.empty()) return std::nullopt;
+  return tree.dev + "/" + names.front();
+}
+
+// The disk of a virtio device below a transport's folder: <folder>/virtioN/block/<name>.
+std::optional<std::string> virtio_disk(const std::string& folder, const DeviceTree& tree) {
+  for (const std::string& name : entries_of(folder)) {
+    if (!name.starts_with("virtio")) continue;
+    if (auto disk = disk_in(folder + "/" + name, tree)) return disk;
+  }
+  return std::nullopt;
+}
+
+Error bad_address(const std::string& driver, const std::string& address, const char* expected) {
+  return Error(Code::kInvalidArgument,
+               driver + " device \"" + address.substr(0, 200) + "\": expected " + expected);
+}
+
+Lookup node_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree) {
+  if (!address.starts_with("/dev/") || address.find("/../") != std::string::npos)
+    throw bad_address(driver, address, "a node below /dev");
+  const std::string node = tree.dev + address.substr(4);
+  return [node] { return std::optional(node); };
+}
+
+Lookup pci_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree) {
+  if (address.starts_with("/dev/")) return node_lookup(driver, address, tree);
+  auto path = parse_pci_path(address);
+  if (!path) throw path.error();
+  return [path = std::move(*path), tree]() -> std::optional<std::string> {
+    const auto folder = find_pci_device(tree.sysfs, path);
+    return folder ? virtio_disk(*folder, tree) : std::nullopt;
+  };
+}
+
+Lookup ccw_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree) {
+  if (address.empty() || address.find_first_not_of("0123456789abcdefABCDEF.") != std::string::npos)
+    throw bad_address(driver, address, "a device number like 0.0.0005");
+  return [address, tree] { return virtio_disk(tree.sysfs + "/bus/ccw/devices/" + address, tree); };
+}
+
+// Asks every SCSI host to look at this address: without it a new LUN is not seen.
+void scan_scsi(const DeviceTree& tree, const std::string& id, const std::string& lun) {
+  const std::string hosts = tree.sysfs + "/class/scsi_host";
+  for (const std::string& host : entries_of(hosts)) {
+    try {
+      write_existing(hosts + "/" + host + "/scan", "0 " + id + " " + lun);
+    } catch (const Error& error) {
+      log::warning("SCSI host not scanned", {{"host", host}, {"error", error.message()}});
+    }
+  }
+}
+
+Lookup scsi_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree) {
+  const size_t colon = address.find(':');
+  const std::string id = address.substr(0, colon);
+  const std::string lun = colon == std::string::npos ? "" : address.substr(colon + 1);
+  const auto is_number = [](const std::string& text) {
+    return !text.empty() && text.size() <= 5 && text.find_first_not_of("0123456789") == std::string::npos;
+  };
+  if (!is_number(id) || !is_number(lun)) throw bad_address(driver, address, "<scsi id>:<lun>");
+  return [tree, id, lun, scanned = false]() mutable -> std::optional<std::string> {
+    const std::string devices = tree.sysfs + "/class/scsi_device";
+    for (const std::string& name : entries_of(devices)) {
+      if (name.ends_with(":0:" + id + ":" + lun)) {
+        if (auto disk = disk_in(devices + "/" + name + "/device", tree)) return disk;
+      }
+    }
+    if (!scanned) scan_scsi(tree, id, lun);
+    scanned = true;
+    return std::nullopt;
+  };
+}
+
+bool is_block_node(const std::string& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
+}
+
+Awaitable<std::string> look_until_there(const UeventWatcher& watcher, Lookup lookup) {
+  for (;;) {
+    // Taken before looking: an event in between is not missed.
+    const auto changed = watcher.next_event();
+    if (const auto node = lookup(); node && is_block_node(*node)) co_return *node;
+    co_await changed->wait();
+  }
+}
+
+}  // namespace
+
+Lookup block_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree) {
+  if (driver == "blk") return pci_lookup(driver, address, tree);
+  if (driver == "blk-ccw") return ccw_lookup(driver, address, tree);
+  if (driver == "scsi") return scsi_lookup(driver, address, tree);
+  if (driver == "mmioblk" || driver == "nvdimm") return node_lookup(driver, address, tree);
+  throw Error(Code::kInvalidArgument, "device type " + driver.substr(0, 100) + " is unknown");
+}
+
+Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what, Duration limit) {
+  co_return co_await with_deadline(look_until_there(watcher, std::move(lookup)), limit, std::move(what));
+}
+
+}  // namespace kata::device

@@ -1,0 +1,28 @@
+#include "guest/rpc/agent_context.h"
+
+#include <cstdio>
+
+#include "guest/device/block_device.h"
+#include "guest/device/pci_path.h"
+
+namespace kata::rpc {
+
+Awaitable<std::string> AgentContext::find_device(std::string type, std::string address) {
+  device::Lookup lookup = device::block_lookup(type, address);
+  co_return co_await device::wait_for_device(uevents, std::move(lookup), type + " device " + address,
+                                             config.hotplug_timeout);
+}
+
+Awaitable<std::string> AgentContext::find_slots(std::vector<uint32_t> slots) {
+  const auto path = device::pci_path_of_slots(slots);
+  if (!path) throw path.error();
+  std::string text;
+  for (const device::PciSlot& slot : path->slots) {
+    char element[8];
+    std::snprintf(element, sizeof element, "%s%02x", text.empty() ? "" : "/", slot.slot);
+    text += element;
+  }
+  co_return co_await find_device("blk", text);
+}
+
+}  // namespace kata::rpc

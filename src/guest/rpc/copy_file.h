@@ -1,0 +1,28 @@
+// CopyFile: files of the host that reach the guest without a shared file system.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+
+namespace kata::rpc {
+
+struct CopyRequest {
+  // Absolute, below `root`.
+  std::string path;
+  int64_t file_size = 0;
+  // Type and permissions.
+  uint32_t file_mode = 0;
+  uint32_t directory_mode = 0;
+  int32_t uid = 0, gid = 0;
+  int64_t offset = 0;
+  // Content of a chunk, or the target of a symbolic link.
+  std::string data;
+};
+
+// Writes one chunk, folder or link below `root`. No part of the path may lead out of it, through links neither. A file
+// grows under a temporary name and appears when its last byte is there. kInvalidArgument names the field.
+void copy_file(const std::string& root, const CopyRequest& request);
+
+}  // namespace kata::rpc

@@ -1,0 +1,49 @@
+#include "guest/rpc/extra_service.h"
+
+#include "agent/katacpp.pb.h"
+#include "guest/rpc/ids.h"
+
+namespace kata::rpc {
+namespace {
+
+namespace pb = katacpp::agent::v1;
+
+constexpr const char* kService = "katacpp.agent.v1.Extra";
+
+Awaitable<Empty> set_spec_extras(AgentContext& context, pb::SetSpecExtrasRequest request) {
+  check_container_id(request.container_id());
+  check_exec_id(request.exec_id());
+  context.extras.put(request.container_id(), request.exec_id(), request.json());
+  co_return Empty();
+}
+
+Awaitable<pb::ListProcessesResponse> list_processes(AgentContext& context, pb::ListProcessesRequest request) {
+  check_container_id(request.container_id());
+  const auto container = context.sandbox.find_container(request.container_id(), Code::kNotFound);
+  const auto started = context.sandbox.process_ids(request.container_id());
+  pb::ListProcessesResponse response;
+  for (const pid_t pid : container->processes()) {
+    auto& entry = *response.add_processes();
+    entry.set_pid(static_cast<uint32_t>(pid));
+    if (const auto found = started.find(pid); found != started.end()) entry.set_exec_id(found->second);
+  }
+  co_return response;
+}
+
+Awaitable<pb::BootTimesResponse> boot_times(AgentContext& context, pb::BootTimesRequest) {
+  pb::BootTimesResponse response;
+  response.set_agent_started(context.times.started);
+  response.set_modules_loaded(context.times.modules_loaded);
+  response.set_listening(context.times.listening);
+  co_return response;
+}
+
+}  // namespace
+
+void add_extra_methods(ttrpc::Server& server, AgentContext& context) {
+  add_method(server, kService, "SetSpecExtras", context, set_spec_extras);
+  add_method(server, kService, "ListProcesses", context, list_processes);
+  add_method(server, kService, "BootTimes", context, boot_times);
+}
+
+}  // namespace kata::rpc

@@ -1,0 +1,173 @@
+#include "guest/rpc/guest_service.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+#include <sys/swap.h>
+
+#include <unistd.h>
+
+#include "agent/agent.pb.h"
+#include "guest/rpc/copy_file.h"
+#include "guest/rpc/hot_plug.h"
+#include "guest/rpc/ids.h"
+#include "guest/rpc/packet_filter.h"
+#include "guest/rpc/utf8.h"
+#include "guest/rpc/volume_stats.h"
+#include "guest/sandbox/folders.h"
+#include "guest/sandbox/paths.h"
+#include "lib/fd/io.h"
+#include "lib/linux/mount.h"
+#include "lib/log/log.h"
+
+namespace kata::rpc {
+namespace {
+
+constexpr const char* kSystem = "/sys/devices/system";
+
+Awaitable<Empty> copy(AgentContext&, grpc::CopyFileRequest request) {
+  sandbox::make_folders(sandbox::kShareRoot);
+  CopyRequest copy;
+  copy.path = request.path();
+  copy.file_size = request.file_size();
+  copy.file_mode = request.file_mode();
+  copy.directory_mode = request.dir_mode();
+  copy.uid = request.uid();
+  copy.gid = request.gid();
+  copy.offset = request.offset();
+  copy.data = std::move(*request.mutable_data());
+  copy_file(sandbox::kShareRoot, copy);
+  co_return Empty();
+}
+
+Awaitable<Empty> online(AgentContext& context, grpc::OnlineCPUMemRequest request) {
+  if (request.nb_cpus() > 0) co_await online_cpus(kSystem, request.nb_cpus());
+  if (!request.cpu_only()) online_memory(kSystem);
+  if (request.nb_cpus() == 0) co_return Empty();
+  // New CPUs are in no cpuset that was written before.
+  for (const auto& container : context.sandbox.containers()) {
+    const auto& config = container->spec().linux_config;
+    if (!config || !config->resources || !config->resources->cpu || config->resources->cpu->cpus.empty()) continue;
+    oci::Resources cpuset;
+    cpuset.cpu.emplace();
+    cpuset.cpu->cpus = config->resources->cpu->cpus;
+    try {
+      container->update(cpuset);
+    } catch (const Error& error) {
+      log::warning("cpuset not applied again", {{"container", container->id()}, {"error", error.message()}});
+    }
+  }
+  co_return Empty();
+}
+
+Awaitable<Empty> probe(AgentContext&, grpc::MemHotplugByProbeRequest request) {
+  probe_memory(kSystem, {request.memhotplugprobeaddr().begin(), request.memhotplugprobeaddr().end()});
+  co_return Empty();
+}
+
+void swap_on(const std::string& node) {
+  if (::swapon(node.c_str(), 0) != 0) throw_errno("using " + node + " as swap");
+}
+
+Awaitable<Empty> add_swap(AgentContext& context, grpc::AddSwapRequest request) {
+  swap_on(co_await context.find_slots({request.pcipath().begin(), request.pcipath().end()}));
+  co_return Empty();
+}
+
+Awaitable<Empty> add_swap_path(AgentContext&, grpc::AddSwapPathRequest request) {
+  if (!request.path().starts_with("/dev/")) throw Error(Code::kInvalidArgument, "path is not below /dev");
+  swap_on(request.path());
+  co_return Empty();
+}
+
+Awaitable<grpc::VolumeStatsResponse> get_volume_stats(AgentContext&, grpc::VolumeStatsRequest request) {
+  co_return co_await volume_stats(request.volume_guest_path());
+}
+
+IpFamily family_of(bool is_ipv6) {
+  return is_ipv6 ? IpFamily::kV6 : IpFamily::kV4;
+}
+
+Awaitable<grpc::GetIPTablesResponse> get_ip_tables(AgentContext&, grpc::GetIPTablesRequest request) {
+  grpc::GetIPTablesResponse response;
+  response.set_data(co_await save_packet_filter(family_of(request.is_ipv6())));
+  co_return response;
+}
+
+Awaitable<grpc::SetIPTablesResponse> set_ip_tables(AgentContext&, grpc::SetIPTablesRequest request) {
+  grpc::SetIPTablesResponse response;
+  response.set_data(co_await restore_packet_filter(family_of(request.is_ipv6()), request.data()));
+  co_return response;
+}
+
+// Looking at a mount point that is gone on the host makes the kernel drop its mount.
+Awaitable<Empty> remove_stale_mounts(AgentContext&, grpc::RemoveStaleVirtiofsShareMountsRequest) {
+  for (const std::string& path : kernel::mounts_below(sandbox::kShareRoot)) {
+    struct stat info{};
+    const bool there = ::stat(path.c_str(), &info) == 0;
+    log::debug("looked at a shared mount", {{"path", path}, {"there", there ? "yes" : "no"}});
+  }
+  co_return Empty();
+}
+
+constexpr std::string_view kMessagePath = "io.kubernetes.container.terminationMessagePath";
+constexpr size_t kMaxTerminationLog = 4096;
+
+// The file that a container wrote its last words to; its content may be anything.
+std::string termination_log(const container::Container& container) {
+  const auto& annotations = container.spec().annotations;
+  const auto path = annotations.find(std::string(kMessagePath));
+  if (path == annotations.end())
+    throw Error(Code::kNotFound, "container " + container.id() + " has no annotation " + std::string(kMessagePath));
+  const auto& mounts = container.spec().mounts;
+  const auto mount = std::ranges::find(mounts, path->second, &oci::Mount::destination);
+  if (mount == mounts.end())
+    throw Error(Code::kNotFound, "container " + container.id() + " has no mount on " + path->second);
+  const UniqueFd file = open_file(mount->source, O_RDONLY | O_NONBLOCK);
+  struct stat info{};
+  if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
+    throw Error(Code::kFailedPrecondition, "the termination log of container " + container.id() + " is no file");
+  std::string content(kMaxTerminationLog, '\0');
+  const ssize_t size = ::pread(file.get(), content.data(), content.size(), 0);
+  if (size < 0) throw_errno("reading the termination log of container " + container.id());
+  content.resize(static_cast<size_t>(size));
+  return content;
+}
+
+Awaitable<grpc::GetDiagnosticDataResponse> diagnostic_data(AgentContext& context, grpc::GetDiagnosticDataRequest request) {
+  if (request.log_type() != "termination_log")
+    throw Error(Code::kInvalidArgument, "log_type \"" + request.log_type().substr(0, 100) + "\": only termination_log is known");
+  check_container_id(request.container_id());
+  const auto container = context.sandbox.find_container(request.container_id(), Code::kNotFound);
+  grpc::GetDiagnosticDataResponse response;
+  response.set_data(lossy_utf8(termination_log(*container)));
+  co_return response;
+}
+
+Awaitable<Empty> memory_agent_cgroup(AgentContext&, grpc::MemAgentMemcgConfig) {
+  throw Error(Code::kFailedPrecondition, "the memory agent is off in this guest");
+  co_return Empty();
+}
+
+Awaitable<Empty> memory_agent_compact(AgentContext&, grpc::MemAgentCompactConfig) {
+  throw Error(Code::kFailedPrecondition, "the memory agent is off in this guest");
+  co_return Empty();
+}
+
+}  // namespace
+
+void add_guest_methods(ttrpc::Server& server, AgentContext& context) {
+  add_method(server, "CopyFile", context, copy);
+  add_method(server, "OnlineCPUMem", context, online);
+  add_method(server, "MemHotplugByProbe", context, probe);
+  add_method(server, "AddSwap", context, add_swap);
+  add_method(server, "AddSwapPath", context, add_swap_path);
+  add_method(server, "GetVolumeStats", context, get_volume_stats);
+  add_method(server, "GetIPTables", context, get_ip_tables);
+  add_method(server, "SetIPTables", context, set_ip_tables);
+  add_method(server, "RemoveStaleVirtiofsShareMounts", context, remove_stale_mounts);
+  add_method(server, "GetDiagnosticData", context, diagnostic_data);
+  add_method(server, "MemAgentMemcgSet", context, memory_agent_cgroup);
+  add_method(server, "MemAgentCompactSet", context, memory_agent_compact);
+}
+
+}  // namespace kata::rpc

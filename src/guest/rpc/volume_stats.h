@@ -1,0 +1,14 @@
+// File system figures of a volume.
+#pragma once
+
+#include <string>
+
+#include "agent/csi.pb.h"
+#include "lib/async/awaitable.h"
+
+namespace kata::rpc {
+
+// statfs(2) in a child process: the file system may hang.
+Awaitable<grpc::VolumeStatsResponse> volume_stats(std::string path);
+
+}  // namespace kata::rpc
