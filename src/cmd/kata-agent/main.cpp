@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "guest/container/launcher.h"
 #include "guest/rpc/agent.h"
 
 namespace {
@@ -24,6 +25,8 @@ bool is(const char* argument, const char* name, const char* long_name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Containers begin as this program, started by itself.
+  if (kata::container::is_init_stage(argc, argv)) return kata::container::run_init_stage();
   kata::rpc::AgentOptions options;
   options.role = ::getpid() == 1 ? kata::boot::Role::kInit : kata::boot::Role::kService;
   // The kernel hands what it does not know on its command line to init: not for us.
