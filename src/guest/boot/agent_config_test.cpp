@@ -175,7 +175,8 @@ TEST(ModuleList, OnePathALine) {
 }
 
 TEST(ModuleList, WhatTheSocketNeedsComesFirst) {
-  const ModulePlan plan = plan_modules({"/m/vsock.ko", "/m/virtio.ko", "/m/vmw_vsock_virtio.ko", "/vsock/overlay.ko"});
+  const ModulePlan plan =
+      plan_modules({"/m/vsock.ko", "/m/virtio.ko", "/m/vmw_vsock_virtio.ko", "/vsock/overlay.ko"});
   EXPECT_EQ(plan.first, (std::vector<std::string>{"/m/vsock.ko", "/m/virtio.ko", "/m/vmw_vsock_virtio.ko"}));
   EXPECT_EQ(plan.later, (std::vector<std::string>{"/vsock/overlay.ko"}));
   EXPECT_EQ(plan_modules({"/m/a.ko"}).later.size(), 1U);

@@ -41,7 +41,8 @@ ModulePlan read_module_plan(const std::string& list_path) {
 void load_module(const std::string& path) {
   try {
     const UniqueFd file = open_file(path, O_RDONLY);
-    if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST) throw_errno("loading " + path);
+    if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST)
+      throw_errno("loading " + path);
     log::debug("kernel module loaded", {{"path", path}});
   } catch (const Error& error) {
     log::warning("kernel module not loaded", {{"error", error.message()}});

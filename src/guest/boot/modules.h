@@ -12,8 +12,8 @@ inline constexpr const char* kModuleList = "/lib/modules/kata-modules.load";
 // The paths of the list: one a line, in the order of loading; blank lines and '#' comments are passed over.
 std::vector<std::string> parse_module_list(std::string_view text);
 
-// The list in two parts: what the agent's socket needs (everything up to the last module of vsock), and the rest, which
-// can wait until the socket listens.
+// The list in two parts: what the agent's socket needs (everything up to the last module of vsock), and the
+// rest, which can wait until the socket listens.
 struct ModulePlan {
   std::vector<std::string> first, later;
 };
@@ -22,8 +22,8 @@ ModulePlan plan_modules(std::vector<std::string> paths);
 // Reads the list; no list is an empty plan.
 ModulePlan read_module_plan(const std::string& list_path);
 
-// Loads one file with finit_module(2). A module that is loaded already is fine; any other failure is a warning, since
-// what needs the module fails with its own message.
+// Loads one file with finit_module(2). A module that is loaded already is fine; any other failure is a
+// warning, since what needs the module fails with its own message.
 void load_module(const std::string& path);
 
 }  // namespace kata::boot

@@ -128,7 +128,8 @@ Lookup block_lookup(const std::string& driver, const std::string& address, const
   throw Error(Code::kInvalidArgument, "device type " + driver.substr(0, 100) + " is unknown");
 }
 
-Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what, Duration limit) {
+Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what,
+                                       Duration limit) {
   co_return co_await with_deadline(look_until_there(watcher, std::move(lookup)), limit, std::move(what));
 }
 

@@ -25,6 +25,7 @@ using Lookup = std::function<std::optional<std::string>()>;
 Lookup block_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree = {});
 
 // Waits until the look-up answers and the node exists. kDeadlineExceeded names driver and address.
-Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what, Duration limit);
+Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what,
+                                       Duration limit);
 
 }  // namespace kata::device

@@ -57,7 +57,8 @@ bool is_for(const oci::DeviceCgroupRule& rule, const Numbers& numbers) {
 void renumber(const std::vector<Change>& changes, oci::Linux& config) {
   if (!config.resources) config.resources.emplace();
   for (oci::DeviceCgroupRule& rule : config.resources->devices) {
-    const auto found = std::ranges::find_if(changes, [&](const Change& change) { return is_for(rule, change.before); });
+    const auto found =
+        std::ranges::find_if(changes, [&](const Change& change) { return is_for(rule, change.before); });
     if (found == changes.end()) continue;
     rule.major = found->after.major;
     rule.minor = found->after.minor;
@@ -84,8 +85,10 @@ Awaitable<> add_devices(std::vector<Device> devices, NodeFinder finder, oci::Spe
   for (const Device& device : devices) {
     check(device);
     if (!seen.insert(device.container_path).second) refuse(device, "container_path is used twice");
-    const auto node = std::ranges::find(spec.linux_config->devices, device.container_path, &oci::Device::path);
-    if (node == spec.linux_config->devices.end()) refuse(device, "container_path is not in OCI.Linux.Devices");
+    const auto node =
+        std::ranges::find(spec.linux_config->devices, device.container_path, &oci::Device::path);
+    if (node == spec.linux_config->devices.end())
+      refuse(device, "container_path is not in OCI.Linux.Devices");
     const std::string found = co_await finder(device.type, address_of(device));
     changes.push_back({.node = &*node,
                        .before = {.type = node->type, .major = node->major, .minor = node->minor},
@@ -99,7 +102,8 @@ void complete_device_modes(oci::Spec& spec) {
   for (oci::Device& device : spec.linux_config->devices) {
     if (device.file_mode) continue;
     struct stat info{};
-    const bool there = ::stat(device.path.c_str(), &info) == 0 && (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode));
+    const bool there =
+        ::stat(device.path.c_str(), &info) == 0 && (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode));
     device.file_mode = there ? info.st_mode & 07777 : kDefaultMode;
   }
 }

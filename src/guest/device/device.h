@@ -21,8 +21,8 @@ struct Device {
 // Answers the guest's node for a device type and its address.
 using NodeFinder = std::function<Awaitable<std::string>(std::string type, std::string address)>;
 
-// Waits for each device and rewrites its numbers in linux.devices and in the device cgroup rules; adds an allow rule.
-// kInvalidArgument names the device and what is wrong with it.
+// Waits for each device and rewrites its numbers in linux.devices and in the device cgroup rules; adds an
+// allow rule. kInvalidArgument names the device and what is wrong with it.
 Awaitable<> add_devices(std::vector<Device> devices, NodeFinder finder, oci::Spec& spec);
 
 // Nodes without a mode get that of the node at the same path in the guest, or 0666.

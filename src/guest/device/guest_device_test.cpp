@@ -2,9 +2,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include <gtest/gtest.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <gtest/gtest.h>
 
 #include "guest/device/block_device.h"
 #include "guest/device/device.h"
@@ -25,8 +26,9 @@ std::string zeros(std::string text) {
 }
 
 TEST(Uevent, Parses) {
-  const auto event = parse_uevent(
-      zeros("add@/devices/x/block/vda|ACTION=add|DEVPATH=/devices/x/block/vda|SUBSYSTEM=block|DEVNAME=vda|SEQNUM=7|"));
+  const auto event =
+      parse_uevent(zeros("add@/devices/x/block/vda|ACTION=add|DEVPATH=/devices/x/block/"
+                         "vda|SUBSYSTEM=block|DEVNAME=vda|SEQNUM=7|"));
   ASSERT_TRUE(event);
   EXPECT_EQ(event->action, "add");
   EXPECT_EQ(event->devpath, "/devices/x/block/vda");
@@ -35,8 +37,9 @@ TEST(Uevent, Parses) {
 }
 
 TEST(Uevent, RefusesWhatIsNone) {
-  for (const char* text : {"", "libudev|ACTION=add|DEVPATH=/x|", "add@/x", "add@/x|DEVPATH=/x|", "add@/x|ACTION=add|",
-                           "add@/x|ACTION=add|DEVPATH=/a/../b|", "add@/x|ACTION=add|DEVPATH=x|"}) {
+  for (const char* text :
+       {"", "libudev|ACTION=add|DEVPATH=/x|", "add@/x", "add@/x|DEVPATH=/x|", "add@/x|ACTION=add|",
+        "add@/x|ACTION=add|DEVPATH=/a/../b|", "add@/x|ACTION=add|DEVPATH=x|"}) {
     EXPECT_FALSE(parse_uevent(zeros(text))) << text;
   }
 }
@@ -55,7 +58,8 @@ TEST(PciPath, Forms) {
   ASSERT_TRUE(expander);
   EXPECT_EQ(expander->root_bus, 0x20);
   EXPECT_EQ(expander->slots.size(), 2U);
-  for (const char* text : {"", "/", "02/", "20", "20/00", "02.8", "xx", "02/00/", "1/2/3/4/5/6/7/8/9/a/b/c/d/e/f/10/11/12"})
+  for (const char* text :
+       {"", "/", "02/", "20", "20/00", "02.8", "xx", "02/00/", "1/2/3/4/5/6/7/8/9/a/b/c/d/e/f/10/11/12"})
     EXPECT_FALSE(parse_pci_path(text)) << text;
   EXPECT_TRUE(pci_path_of_slots({2, 0}));
   EXPECT_FALSE(pci_path_of_slots({}));
@@ -106,9 +110,9 @@ TEST_F(Tree, RefusesAddressesThatAreNone) {
     const char* driver;
     const char* address;
   };
-  for (const Row& row : {Row{"blk", ""}, Row{"blk", "/dev/../etc"}, Row{"scsi", "1"}, Row{"scsi", "a:b"},
-                         Row{"scsi", "1:-1"}, Row{"mmioblk", "vda"}, Row{"nvdimm", ""}, Row{"blk-ccw", "../x"},
-                         Row{"nvme", "1"}}) {
+  for (const Row& row :
+       {Row{"blk", ""}, Row{"blk", "/dev/../etc"}, Row{"scsi", "1"}, Row{"scsi", "a:b"}, Row{"scsi", "1:-1"},
+        Row{"mmioblk", "vda"}, Row{"nvdimm", ""}, Row{"blk-ccw", "../x"}, Row{"nvme", "1"}}) {
     try {
       (void)block_lookup(row.driver, row.address, tree_);
       if (std::string(row.address) != "/dev/../etc") ADD_FAILURE() << row.driver << " " << row.address;
@@ -122,7 +126,9 @@ TEST_F(Tree, ADeviceThatNeverComesIsADeadline) {
   asio::io_context io;
   UeventWatcher watcher(io.get_executor());
   std::optional<Code> code;
-  asio::co_spawn(io, wait_for_device(watcher, block_lookup("blk", "02/00", tree_), "blk device 02/00", std::chrono::milliseconds(20)),
+  asio::co_spawn(io,
+                 wait_for_device(watcher, block_lookup("blk", "02/00", tree_), "blk device 02/00",
+                                 std::chrono::milliseconds(20)),
                  [&](const std::exception_ptr& error, const std::string&) { code = to_error(error).code(); });
   io.run();
   EXPECT_EQ(code, Code::kDeadlineExceeded);
@@ -132,19 +138,24 @@ TEST_F(Tree, RewritesNumbersOfSwappedDevices) {
   oci::Spec spec;
   spec.linux_config.emplace();
   auto& config = *spec.linux_config;
-  config.devices = {{.path = "/dev/a", .type = "c", .major = 1, .minor = 5, .file_mode = {}, .uid = {}, .gid = {}},
-                    {.path = "/dev/b", .type = "c", .major = 1, .minor = 3, .file_mode = {}, .uid = {}, .gid = {}}};
+  config.devices = {
+      {.path = "/dev/a", .type = "c", .major = 1, .minor = 5, .file_mode = {}, .uid = {}, .gid = {}},
+      {.path = "/dev/b", .type = "c", .major = 1, .minor = 3, .file_mode = {}, .uid = {}, .gid = {}}};
   config.resources.emplace();
   config.resources->devices = {{.allow = true, .type = "c", .major = 1, .minor = 5, .access = "r"},
                                {.allow = true, .type = "c", .major = 1, .minor = 3, .access = "w"},
                                {.allow = false, .type = "a", .major = {}, .minor = {}, .access = "rwm"}};
-  const NodeFinder finder = [](std::string, std::string address) -> Awaitable<std::string> { co_return address; };
+  const NodeFinder finder = [](std::string, std::string address) -> Awaitable<std::string> {
+    co_return address;
+  };
   asio::io_context io;
   std::exception_ptr failure;
   // null is 1:3, zero is 1:5: each gets the other's numbers.
-  std::vector<Device> devices = {{.id = "/dev/null", .type = "blk", .vm_path = "", .container_path = "/dev/a", .options = {}},
-                                 {.id = "/dev/zero", .type = "blk", .vm_path = "", .container_path = "/dev/b", .options = {}}};
-  asio::co_spawn(io, add_devices(devices, finder, spec), [&](const std::exception_ptr& error) { failure = error; });
+  std::vector<Device> devices = {
+      {.id = "/dev/null", .type = "blk", .vm_path = "", .container_path = "/dev/a", .options = {}},
+      {.id = "/dev/zero", .type = "blk", .vm_path = "", .container_path = "/dev/b", .options = {}}};
+  asio::co_spawn(io, add_devices(devices, finder, spec),
+                 [&](const std::exception_ptr& error) { failure = error; });
   io.run();
   ASSERT_FALSE(failure);
   EXPECT_EQ(config.devices[0].minor, 3);
@@ -157,7 +168,8 @@ TEST_F(Tree, RewritesNumbersOfSwappedDevices) {
 }
 
 TEST_F(Tree, RefusesDevicesThatDoNotFitTheSpec) {
-  const Device good{.id = "/dev/null", .type = "blk", .vm_path = "", .container_path = "/dev/a", .options = {}};
+  const Device good{
+      .id = "/dev/null", .type = "blk", .vm_path = "", .container_path = "/dev/a", .options = {}};
   struct Row {
     const char* name;
     std::vector<Device> devices;
@@ -168,16 +180,21 @@ TEST_F(Tree, RefusesDevicesThatDoNotFitTheSpec) {
   no_id.id.clear();
   no_path.container_path.clear();
   elsewhere.container_path = "/dev/z";
-  for (const Row& row : {Row{"type", {no_type}, "type is empty"}, Row{"id", {no_id}, "id and vm_path"},
-                         Row{"path", {no_path}, "container_path is empty"}, Row{"elsewhere", {elsewhere}, "not in OCI"},
-                         Row{"twice", {good, good}, "used twice"}}) {
+  for (const Row& row :
+       {Row{"type", {no_type}, "type is empty"}, Row{"id", {no_id}, "id and vm_path"},
+        Row{"path", {no_path}, "container_path is empty"}, Row{"elsewhere", {elsewhere}, "not in OCI"},
+        Row{"twice", {good, good}, "used twice"}}) {
     oci::Spec spec;
     spec.linux_config.emplace();
-    spec.linux_config->devices = {{.path = "/dev/a", .type = "c", .major = 1, .minor = 5, .file_mode = {}, .uid = {}, .gid = {}}};
-    const NodeFinder finder = [](std::string, std::string address) -> Awaitable<std::string> { co_return address; };
+    spec.linux_config->devices = {
+        {.path = "/dev/a", .type = "c", .major = 1, .minor = 5, .file_mode = {}, .uid = {}, .gid = {}}};
+    const NodeFinder finder = [](std::string, std::string address) -> Awaitable<std::string> {
+      co_return address;
+    };
     asio::io_context io;
     std::exception_ptr failure;
-    asio::co_spawn(io, add_devices(row.devices, finder, spec), [&](const std::exception_ptr& error) { failure = error; });
+    asio::co_spawn(io, add_devices(row.devices, finder, spec),
+                   [&](const std::exception_ptr& error) { failure = error; });
     io.run();
     ASSERT_TRUE(failure) << row.name;
     EXPECT_EQ(to_error(failure).code(), Code::kInvalidArgument);
@@ -188,9 +205,10 @@ TEST_F(Tree, RefusesDevicesThatDoNotFitTheSpec) {
 TEST(DeviceModes, FromTheGuestsNodeOrDefault) {
   oci::Spec spec;
   spec.linux_config.emplace();
-  spec.linux_config->devices = {{.path = "/dev/null", .type = "c", .major = 1, .minor = 3, .file_mode = {}, .uid = {}, .gid = {}},
-                                {.path = "/dev/none-such", .type = "c", .major = 9, .minor = 9, .file_mode = {}, .uid = {}, .gid = {}},
-                                {.path = "/dev/null", .type = "c", .major = 1, .minor = 3, .file_mode = 0600, .uid = {}, .gid = {}}};
+  spec.linux_config->devices = {
+      {.path = "/dev/null", .type = "c", .major = 1, .minor = 3, .file_mode = {}, .uid = {}, .gid = {}},
+      {.path = "/dev/none-such", .type = "c", .major = 9, .minor = 9, .file_mode = {}, .uid = {}, .gid = {}},
+      {.path = "/dev/null", .type = "c", .major = 1, .minor = 3, .file_mode = 0600, .uid = {}, .gid = {}}};
   complete_device_modes(spec);
   EXPECT_EQ(spec.linux_config->devices[0].file_mode, 0666U);
   EXPECT_EQ(spec.linux_config->devices[1].file_mode, 0666U);

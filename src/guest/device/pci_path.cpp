@@ -17,8 +17,9 @@ constexpr uint8_t kMaxFunction = 7;
 constexpr unsigned kFirstExpanderBus = 0x20;
 
 Error bad_path(std::string_view text) {
-  return Error(Code::kInvalidArgument, "PCI path \"" + std::string(text.substr(0, 100)) +
-                                           "\": expected slots like 02/00 or 02.1/00, in hex, from the root bus");
+  return Error(Code::kInvalidArgument,
+               "PCI path \"" + std::string(text.substr(0, 100)) +
+                   "\": expected slots like 02/00 or 02.1/00, in hex, from the root bus");
 }
 
 bool parse_hex(std::string_view text, unsigned& out) {
@@ -31,7 +32,9 @@ bool parse_slot(std::string_view text, PciSlot& out) {
   unsigned function = 0;
   const size_t dot = text.find('.');
   if (!parse_hex(text.substr(0, dot), slot) || slot > kMaxSlot) return false;
-  if (dot != std::string_view::npos && (!parse_hex(text.substr(dot + 1), function) || function > kMaxFunction)) return false;
+  if (dot != std::string_view::npos &&
+      (!parse_hex(text.substr(dot + 1), function) || function > kMaxFunction))
+    return false;
   out = {.slot = static_cast<uint8_t>(slot), .function = static_cast<uint8_t>(function)};
   return true;
 }
@@ -80,7 +83,8 @@ std::expected<PciPath, Error> pci_path_of_slots(const std::vector<uint32_t>& slo
     return std::unexpected(Error(Code::kInvalidArgument, "PCIPath must have 1 to 16 slots"));
   for (const uint32_t slot : slots) {
     if (slot > kMaxSlot)
-      return std::unexpected(Error(Code::kInvalidArgument, "PCIPath: slot " + std::to_string(slot) + " is above 31"));
+      return std::unexpected(
+          Error(Code::kInvalidArgument, "PCIPath: slot " + std::to_string(slot) + " is above 31"));
     path.slots.push_back({.slot = static_cast<uint8_t>(slot), .function = 0});
   }
   return path;

@@ -27,7 +27,8 @@ std::expected<PciPath, Error> parse_pci_path(std::string_view text);
 // AddSwap's form: slot numbers, one per level.
 std::expected<PciPath, Error> pci_path_of_slots(const std::vector<uint32_t>& slots);
 
-// The device's folder below <sysfs>/devices, found by asking each bridge for its bus; none while it is not there.
+// The device's folder below <sysfs>/devices, found by asking each bridge for its bus; none while it is not
+// there.
 std::optional<std::string> find_pci_device(const std::string& sysfs, const PciPath& path);
 
 }  // namespace kata::device

@@ -32,7 +32,8 @@ std::optional<Uevent> parse_uevent(std::string_view message) {
     assign(event, message.substr(0, end));
     message.remove_prefix(end == std::string_view::npos ? message.size() : end + 1);
   }
-  const bool inside = event.devpath.starts_with('/') && (event.devpath + "/").find("/../") == std::string::npos;
+  const bool inside =
+      event.devpath.starts_with('/') && (event.devpath + "/").find("/../") == std::string::npos;
   if (event.action.empty() || !inside) return std::nullopt;
   return event;
 }

@@ -1,5 +1,5 @@
-// Kernel uevents: the messages of NETLINK_KOBJECT_UEVENT (lib/kobject_uevent.c): "action@devpath", then KEY=value, each
-// ended by a zero byte.
+// Kernel uevents: the messages of NETLINK_KOBJECT_UEVENT (lib/kobject_uevent.c): "action@devpath", then
+// KEY=value, each ended by a zero byte.
 #pragma once
 
 #include <optional>

@@ -2,10 +2,10 @@
 
 #include <array>
 #include <cerrno>
+#include <linux/netlink.h>
 #include <sys/socket.h>
 #include <utility>
 
-#include <linux/netlink.h>
 #include <unistd.h>
 
 #include "lib/error/error.h"
@@ -50,11 +50,12 @@ void UeventWatcher::stop() {
 }
 
 void UeventWatcher::wait_readable() {
-  socket_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-    if (error) return;
-    read_all();
-    wait_readable();
-  });
+  socket_.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [this](const boost::system::error_code& error) {
+                       if (error) return;
+                       read_all();
+                       wait_readable();
+                     });
 }
 
 void UeventWatcher::read_all() {

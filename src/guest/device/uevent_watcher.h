@@ -12,8 +12,9 @@
 
 namespace kata::device {
 
-// Every memory block that appears is set online at once. Other events only wake those who wait for a device: they look
-// into sysfs themselves, so that a device that was there before is found as well and a lost event costs nothing.
+// Every memory block that appears is set online at once. Other events only wake those who wait for a device:
+// they look into sysfs themselves, so that a device that was there before is found as well and a lost event
+// costs nothing.
 class UeventWatcher {
  public:
   explicit UeventWatcher(asio::any_io_executor executor);

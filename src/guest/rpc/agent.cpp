@@ -10,9 +10,9 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 
+#include "guest/boot/modules.h"
 #include "guest/boot/power.h"
 #include "guest/boot/reaper.h"
-#include "guest/boot/modules.h"
 #include "guest/rpc/acceptor.h"
 #include "guest/rpc/container_service.h"
 #include "guest/rpc/extra_service.h"
@@ -46,12 +46,12 @@ class Agent {
         sandbox_(io_.get_executor(), booted_.config),
         uevents_(io_.get_executor()),
         context_{.sandbox = sandbox_,
-               .uevents = uevents_,
-               .config = booted_.config,
-               .role = options.role,
-               .times = booted_.times,
-               .modules_loaded = modules_loaded_,
-               .stop = [this] { stop_.set(); }},
+                 .uevents = uevents_,
+                 .config = booted_.config,
+                 .role = options.role,
+                 .times = booted_.times,
+                 .modules_loaded = modules_loaded_,
+                 .stop = [this] { stop_.set(); }},
         tasks_(io_.get_executor(), [](std::string_view task, const Error& error) {
           log::debug("task ended with an error", {{"task", std::string(task)}, {"error", error.message()}});
         }) {

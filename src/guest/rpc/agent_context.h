@@ -25,8 +25,8 @@ struct AgentContext {
   std::function<void()> stop;
   SpecExtras extras = {};
 
-  // The guest's node of a device, waited for as long as agent.hotplug_timeout says. `type` is a storage driver or device
-  // type.
+  // The guest's node of a device, waited for as long as agent.hotplug_timeout says. `type` is a storage
+  // driver or device type.
   Awaitable<std::string> find_device(std::string type, std::string address);
   // The same for a virtio disk at these PCI slots, one per bus level.
   Awaitable<std::string> find_slots(std::vector<uint32_t> slots);

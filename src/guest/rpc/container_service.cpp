@@ -1,12 +1,13 @@
 #include "guest/rpc/container_service.h"
 
-#include "agent/agent.pb.h"
 #include "guest/device/device.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/proto_check.h"
 #include "guest/rpc/spec_from_proto.h"
 #include "guest/rpc/stats_to_proto.h"
 #include "guest/rpc/storage_from_proto.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 namespace {
@@ -68,7 +69,8 @@ Awaitable<Empty> update_container(AgentContext& context, grpc::UpdateContainerRe
   co_return Empty();
 }
 
-Awaitable<grpc::StatsContainerResponse> stats_container(AgentContext& context, grpc::StatsContainerRequest request) {
+Awaitable<grpc::StatsContainerResponse> stats_container(AgentContext& context,
+                                                        grpc::StatsContainerRequest request) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   grpc::StatsContainerResponse response;

@@ -1,11 +1,11 @@
 #include "guest/rpc/copy_file.h"
 
 #include <cerrno>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <unistd.h>
 
 #include "lib/error/error.h"
@@ -56,7 +56,8 @@ UniqueFd open_parent(int root, const std::string& relative, const CopyRequest& r
     if (!folder) throw_errno("opening the folder " + relative.substr(0, slash));
     at = slash + 1;
   }
-  if (::fchownat(folder.get(), "", static_cast<uid_t>(request.uid), static_cast<gid_t>(request.gid), AT_EMPTY_PATH) != 0)
+  if (::fchownat(folder.get(), "", static_cast<uid_t>(request.uid), static_cast<gid_t>(request.gid),
+                 AT_EMPTY_PATH) != 0)
     throw_errno("changing the owner of " + relative.substr(0, end));
   return folder;
 }
@@ -109,8 +110,10 @@ void copy_chunk(int parent, const std::string& name, const CopyRequest& request)
   if (info.st_size != request.file_size) return;
   set_owner(parent, temporary, request);
   // After the owner: a change of owner takes set-uid bits away.
-  if (::fchmod(file.get(), request.file_mode & 07777) != 0) throw_errno("changing the mode of " + request.path);
-  if (::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0) throw_errno("renaming onto " + request.path);
+  if (::fchmod(file.get(), request.file_mode & 07777) != 0)
+    throw_errno("changing the mode of " + request.path);
+  if (::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0)
+    throw_errno("renaming onto " + request.path);
 }
 
 void copy_folder(int parent, const std::string& name, const CopyRequest& request) {
@@ -119,20 +122,24 @@ void copy_folder(int parent, const std::string& name, const CopyRequest& request
   const UniqueFd folder(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder) throw_errno("opening the folder " + request.path);
   set_owner(parent, name, request);
-  if (::fchmod(folder.get(), request.file_mode & 07777) != 0) throw_errno("changing the mode of " + request.path);
+  if (::fchmod(folder.get(), request.file_mode & 07777) != 0)
+    throw_errno("changing the mode of " + request.path);
 }
 
 void copy_link(int parent, const std::string& name, const CopyRequest& request) {
-  if (request.data.empty() || request.data.find('\0') != std::string::npos) refuse("data", "is no target of a link");
+  if (request.data.empty() || request.data.find('\0') != std::string::npos)
+    refuse("data", "is no target of a link");
   // Made beside and renamed: the path is the old or the new link, never missing.
   const std::string temporary = name + ".link-tmp";
   ::unlinkat(parent, temporary.c_str(), 0);
   struct stat info{};
   if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode))
     remove_existing(parent, name);
-  if (::symlinkat(request.data.c_str(), parent, temporary.c_str()) != 0) throw_errno("making the link " + request.path);
+  if (::symlinkat(request.data.c_str(), parent, temporary.c_str()) != 0)
+    throw_errno("making the link " + request.path);
   set_owner(parent, temporary, request);
-  if (::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0) throw_errno("renaming onto " + request.path);
+  if (::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0)
+    throw_errno("renaming onto " + request.path);
 }
 
 }  // namespace

@@ -21,8 +21,9 @@ struct CopyRequest {
   std::string data;
 };
 
-// Writes one chunk, folder or link below `root`. No part of the path may lead out of it, through links neither. A file
-// grows under a temporary name and appears when its last byte is there. kInvalidArgument names the field.
+// Writes one chunk, folder or link below `root`. No part of the path may lead out of it, through links
+// neither. A file grows under a temporary name and appears when its last byte is there. kInvalidArgument
+// names the field.
 void copy_file(const std::string& root, const CopyRequest& request);
 
 }  // namespace kata::rpc

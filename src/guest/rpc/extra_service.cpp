@@ -1,7 +1,8 @@
 #include "guest/rpc/extra_service.h"
 
-#include "agent/katacpp.pb.h"
 #include "guest/rpc/ids.h"
+
+#include "agent/katacpp.pb.h"
 
 namespace kata::rpc {
 namespace {

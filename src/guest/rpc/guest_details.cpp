@@ -2,11 +2,11 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <linux/random.h>
 #include <sys/ioctl.h>
 #include <vector>
 
 #include <fcntl.h>
-#include <linux/random.h>
 #include <unistd.h>
 
 #include "guest/storage/storage.h"

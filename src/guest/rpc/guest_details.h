@@ -3,14 +3,16 @@
 
 #include <string_view>
 
-#include "agent/agent.pb.h"
 #include "guest/boot/boot.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 
 grpc::GuestDetailsResponse describe_guest(const grpc::GuestDetailsRequest& request, boot::Role role);
 
-// Adds `data` to the kernel's entropy pool, credited, and makes the generator use it. kInvalidArgument for none.
+// Adds `data` to the kernel's entropy pool, credited, and makes the generator use it. kInvalidArgument for
+// none.
 void reseed_entropy(std::string_view data);
 
 }  // namespace kata::rpc

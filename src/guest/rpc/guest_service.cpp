@@ -6,7 +6,6 @@
 
 #include <unistd.h>
 
-#include "agent/agent.pb.h"
 #include "guest/rpc/copy_file.h"
 #include "guest/rpc/hot_plug.h"
 #include "guest/rpc/ids.h"
@@ -18,6 +17,8 @@
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
 #include "lib/log/log.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 namespace {
@@ -46,7 +47,8 @@ Awaitable<Empty> online(AgentContext& context, grpc::OnlineCPUMemRequest request
   // New CPUs are in no cpuset that was written before.
   for (const auto& container : context.sandbox.containers()) {
     const auto& config = container->spec().linux_config;
-    if (!config || !config->resources || !config->resources->cpu || config->resources->cpu->cpus.empty()) continue;
+    if (!config || !config->resources || !config->resources->cpu || config->resources->cpu->cpus.empty())
+      continue;
     oci::Resources cpuset;
     cpuset.cpu.emplace();
     cpuset.cpu->cpus = config->resources->cpu->cpus;
@@ -117,7 +119,8 @@ std::string termination_log(const container::Container& container) {
   const auto& annotations = container.spec().annotations;
   const auto path = annotations.find(std::string(kMessagePath));
   if (path == annotations.end())
-    throw Error(Code::kNotFound, "container " + container.id() + " has no annotation " + std::string(kMessagePath));
+    throw Error(Code::kNotFound,
+                "container " + container.id() + " has no annotation " + std::string(kMessagePath));
   const auto& mounts = container.spec().mounts;
   const auto mount = std::ranges::find(mounts, path->second, &oci::Mount::destination);
   if (mount == mounts.end())
@@ -125,7 +128,8 @@ std::string termination_log(const container::Container& container) {
   const UniqueFd file = open_file(mount->source, O_RDONLY | O_NONBLOCK);
   struct stat info{};
   if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode))
-    throw Error(Code::kFailedPrecondition, "the termination log of container " + container.id() + " is no file");
+    throw Error(Code::kFailedPrecondition,
+                "the termination log of container " + container.id() + " is no file");
   std::string content(kMaxTerminationLog, '\0');
   const ssize_t size = ::pread(file.get(), content.data(), content.size(), 0);
   if (size < 0) throw_errno("reading the termination log of container " + container.id());
@@ -133,9 +137,11 @@ std::string termination_log(const container::Container& container) {
   return content;
 }
 
-Awaitable<grpc::GetDiagnosticDataResponse> diagnostic_data(AgentContext& context, grpc::GetDiagnosticDataRequest request) {
+Awaitable<grpc::GetDiagnosticDataResponse> diagnostic_data(AgentContext& context,
+                                                           grpc::GetDiagnosticDataRequest request) {
   if (request.log_type() != "termination_log")
-    throw Error(Code::kInvalidArgument, "log_type \"" + request.log_type().substr(0, 100) + "\": only termination_log is known");
+    throw Error(Code::kInvalidArgument,
+                "log_type \"" + request.log_type().substr(0, 100) + "\": only termination_log is known");
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kNotFound);
   grpc::GetDiagnosticDataResponse response;

@@ -1,4 +1,5 @@
-// The guest's hardware and files: hot plug, swap, copied files, volumes, packet filters, diagnostics, metrics.
+// The guest's hardware and files: hot plug, swap, copied files, volumes, packet filters, diagnostics,
+// metrics.
 #pragma once
 
 #include "guest/rpc/methods.h"

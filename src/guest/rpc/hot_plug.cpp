@@ -63,7 +63,8 @@ uint32_t count_cpu_list(std::string_view list) {
     const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), low);
     if (error != std::errc{}) return count;
     uint32_t high = low;
-    if (stop != part.data() + part.size() && *stop == '-') std::from_chars(stop + 1, part.data() + part.size(), high);
+    if (stop != part.data() + part.size() && *stop == '-')
+      std::from_chars(stop + 1, part.data() + part.size(), high);
     if (high >= low && high < 65536) count += high - low + 1;
     list.remove_prefix(comma == std::string_view::npos ? list.size() : comma + 1);
   }
@@ -77,7 +78,8 @@ Awaitable<> online_cpus(std::string system, uint32_t total) {
     if (online + set_online(numbered(system + "/cpu", "cpu"), total - online) >= total) co_return;
     co_await pause_for(kPause);
   }
-  throw Error(Code::kDeadlineExceeded, "setting CPUs online: " + std::to_string(total) + " wanted, the guest has " +
+  throw Error(Code::kDeadlineExceeded, "setting CPUs online: " + std::to_string(total) +
+                                           " wanted, the guest has " +
                                            read_file(system + "/cpu/present", 4096));
 }
 

@@ -13,12 +13,14 @@ bool is_alphanumeric(char c) {
 
 bool is_id(std::string_view id) {
   return !id.empty() && id.size() <= kMaxLength && is_alphanumeric(id.front()) &&
-         std::ranges::all_of(id, [](char c) { return is_alphanumeric(c) || c == '_' || c == '.' || c == '-'; });
+         std::ranges::all_of(id,
+                             [](char c) { return is_alphanumeric(c) || c == '_' || c == '.' || c == '-'; });
 }
 
 [[noreturn]] void refuse(const char* field, const std::string& id) {
-  throw Error(Code::kInvalidArgument, std::string(field) + " \"" + id.substr(0, 200) +
-                                          "\" is no valid id: letters, digits, '_', '.' and '-', the first one a letter or digit");
+  throw Error(Code::kInvalidArgument,
+              std::string(field) + " \"" + id.substr(0, 200) +
+                  "\" is no valid id: letters, digits, '_', '.' and '-', the first one a letter or digit");
 }
 
 }  // namespace

@@ -15,9 +15,11 @@ std::vector<oci::IdMapping> mappings(const Repeated& from) {
 oci::Device device(const grpc::LinuxDevice& from) {
   const std::string& type = from.type();
   if (type != "c" && type != "u" && type != "b" && type != "p")
-    throw Error(Code::kInvalidArgument, "Linux.Devices.Type: \"" + type.substr(0, 100) + "\" is not c, u, b or p");
+    throw Error(Code::kInvalidArgument,
+                "Linux.Devices.Type: \"" + type.substr(0, 100) + "\" is not c, u, b or p");
   if (!from.path().starts_with('/'))
-    throw Error(Code::kInvalidArgument, "Linux.Devices.Path: \"" + from.path().substr(0, 300) + "\" is not absolute");
+    throw Error(Code::kInvalidArgument,
+                "Linux.Devices.Path: \"" + from.path().substr(0, 300) + "\" is not absolute");
   return {.path = from.path(),
           .type = type,
           .major = from.major(),
@@ -35,7 +37,8 @@ oci::SeccompSyscall syscall(const grpc::LinuxSyscall& from) {
   for (const auto& arg : from.args()) {
     // A system call has six arguments.
     if (arg.index() > 5)
-      throw Error(Code::kInvalidArgument, "Linux.Seccomp.Syscalls.Args.Index: " + std::to_string(arg.index()) + " is above 5");
+      throw Error(Code::kInvalidArgument,
+                  "Linux.Seccomp.Syscalls.Args.Index: " + std::to_string(arg.index()) + " is above 5");
     to.args.push_back({.index = static_cast<uint32_t>(arg.index()),
                        .value = arg.value(),
                        .value_two = arg.valuetwo(),
@@ -47,7 +50,8 @@ oci::SeccompSyscall syscall(const grpc::LinuxSyscall& from) {
 oci::Seccomp seccomp(const grpc::LinuxSeccomp& from) {
   oci::Seccomp to;
   to.default_action = known(NameKind::kSeccompAction, from.defaultaction(), "Linux.Seccomp.DefaultAction");
-  to.architectures = known_names(NameKind::kSeccompArchitecture, from.architectures(), "Linux.Seccomp.Architectures");
+  to.architectures =
+      known_names(NameKind::kSeccompArchitecture, from.architectures(), "Linux.Seccomp.Architectures");
   to.flags = known_names(NameKind::kSeccompFlag, from.flags(), "Linux.Seccomp.Flags");
   for (const auto& entry : from.syscalls()) to.syscalls.push_back(syscall(entry));
   return to;
@@ -65,7 +69,8 @@ oci::Linux convert(const grpc::Linux& from) {
   }
   to.cgroups_path = from.cgroupspath();
   for (const auto& entry : from.namespaces())
-    to.namespaces.push_back({.type = known(NameKind::kNamespace, entry.type(), "Linux.Namespaces.Type"), .path = entry.path()});
+    to.namespaces.push_back(
+        {.type = known(NameKind::kNamespace, entry.type(), "Linux.Namespaces.Type"), .path = entry.path()});
   for (const auto& entry : from.devices()) to.devices.push_back(device(entry));
   // An empty message is what a spec without seccomp can become on its way.
   if (from.has_seccomp() && !from.seccomp().defaultaction().empty()) to.seccomp = seccomp(from.seccomp());
@@ -74,7 +79,8 @@ oci::Linux convert(const grpc::Linux& from) {
   to.readonly_paths = strings(from.readonlypaths());
   to.mount_label = from.mountlabel();
   if (from.has_intelrdt() && !from.intelrdt().l3cacheschema().empty())
-    to.intel_rdt = oci::IntelRdt{.clos_id = {}, .l3_cache_schema = from.intelrdt().l3cacheschema(), .mem_bw_schema = {}};
+    to.intel_rdt =
+        oci::IntelRdt{.clos_id = {}, .l3_cache_schema = from.intelrdt().l3cacheschema(), .mem_bw_schema = {}};
   return to;
 }
 

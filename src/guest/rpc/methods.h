@@ -14,8 +14,8 @@ using google::protobuf::Empty;
 
 inline constexpr const char* kAgentService = "grpc.AgentService";
 
-// Registers a coroutine function of the agent's context and the request. The context must outlive the server's
-// connections.
+// Registers a coroutine function of the agent's context and the request. The context must outlive the
+// server's connections.
 template <typename Request, typename Response>
 void add_method(ttrpc::Server& server, const char* service, const char* name, AgentContext& context,
                 Awaitable<Response> (*method)(AgentContext& context, Request request)) {

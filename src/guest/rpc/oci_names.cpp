@@ -6,21 +6,56 @@
 namespace kata::rpc {
 namespace {
 
-constexpr std::string_view kNamespaces[] = {"pid", "network", "ipc", "uts", "mount", "user", "cgroup", "time"};
+constexpr std::string_view kNamespaces[] = {"pid",   "network", "ipc",    "uts",
+                                            "mount", "user",    "cgroup", "time"};
 
 // Without "CAP_".
-constexpr std::string_view kCapabilities[] = {
-    "CHOWN",           "DAC_OVERRIDE",    "DAC_READ_SEARCH",  "FOWNER",       "FSETID",       "KILL",
-    "SETGID",          "SETUID",          "SETPCAP",          "LINUX_IMMUTABLE", "NET_BIND_SERVICE",
-    "NET_BROADCAST",   "NET_ADMIN",       "NET_RAW",          "IPC_LOCK",     "IPC_OWNER",    "SYS_MODULE",
-    "SYS_RAWIO",       "SYS_CHROOT",      "SYS_PTRACE",       "SYS_PACCT",    "SYS_ADMIN",    "SYS_BOOT",
-    "SYS_NICE",        "SYS_RESOURCE",    "SYS_TIME",         "SYS_TTY_CONFIG", "MKNOD",      "LEASE",
-    "AUDIT_WRITE",     "AUDIT_CONTROL",   "SETFCAP",          "MAC_OVERRIDE", "MAC_ADMIN",    "SYSLOG",
-    "WAKE_ALARM",      "BLOCK_SUSPEND",   "AUDIT_READ",       "PERFMON",      "BPF",          "CHECKPOINT_RESTORE"};
+constexpr std::string_view kCapabilities[] = {"CHOWN",
+                                              "DAC_OVERRIDE",
+                                              "DAC_READ_SEARCH",
+                                              "FOWNER",
+                                              "FSETID",
+                                              "KILL",
+                                              "SETGID",
+                                              "SETUID",
+                                              "SETPCAP",
+                                              "LINUX_IMMUTABLE",
+                                              "NET_BIND_SERVICE",
+                                              "NET_BROADCAST",
+                                              "NET_ADMIN",
+                                              "NET_RAW",
+                                              "IPC_LOCK",
+                                              "IPC_OWNER",
+                                              "SYS_MODULE",
+                                              "SYS_RAWIO",
+                                              "SYS_CHROOT",
+                                              "SYS_PTRACE",
+                                              "SYS_PACCT",
+                                              "SYS_ADMIN",
+                                              "SYS_BOOT",
+                                              "SYS_NICE",
+                                              "SYS_RESOURCE",
+                                              "SYS_TIME",
+                                              "SYS_TTY_CONFIG",
+                                              "MKNOD",
+                                              "LEASE",
+                                              "AUDIT_WRITE",
+                                              "AUDIT_CONTROL",
+                                              "SETFCAP",
+                                              "MAC_OVERRIDE",
+                                              "MAC_ADMIN",
+                                              "SYSLOG",
+                                              "WAKE_ALARM",
+                                              "BLOCK_SUSPEND",
+                                              "AUDIT_READ",
+                                              "PERFMON",
+                                              "BPF",
+                                              "CHECKPOINT_RESTORE"};
 
 // Without "RLIMIT_".
-constexpr std::string_view kRlimits[] = {"AS",       "CORE",  "CPU",    "DATA",   "FSIZE", "LOCKS",  "MEMLOCK",   "MSGQUEUE",
-                                         "NICE",     "NOFILE", "NPROC", "RSS",    "RTPRIO", "RTTIME", "SIGPENDING", "STACK"};
+constexpr std::string_view kRlimits[] = {"AS",      "CORE",     "CPU",        "DATA",   "FSIZE", "LOCKS",
+                                         "MEMLOCK", "MSGQUEUE", "NICE",       "NOFILE", "NPROC", "RSS",
+                                         "RTPRIO",  "RTTIME",   "SIGPENDING", "STACK"};
 
 // Without "SCMP_ACT_".
 constexpr std::string_view kActions[] = {"KILL",  "KILL_PROCESS", "KILL_THREAD", "TRAP",  "ERRNO",
@@ -31,14 +66,14 @@ constexpr std::string_view kOperators[] = {"NE", "LT", "LE", "EQ", "GE", "GT", "
 
 // Without "SCMP_ARCH_".
 constexpr std::string_view kArchitectures[] = {
-    "X86",      "X86_64",  "X32",     "ARM",     "AARCH64", "MIPS",   "MIPS64",  "MIPS64N32", "MIPSEL", "MIPSEL64",
-    "MIPSEL64N32", "PPC",  "PPC64",   "PPC64LE", "S390",    "S390X",  "PARISC",  "PARISC64",  "RISCV64", "LOONGARCH64",
-    "M68K",     "SH",      "SHEB"};
+    "X86",    "X86_64",   "X32",         "ARM",         "AARCH64", "MIPS",    "MIPS64", "MIPS64N32",
+    "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",         "PPC64",   "PPC64LE", "S390",   "S390X",
+    "PARISC", "PARISC64", "RISCV64",     "LOONGARCH64", "M68K",    "SH",      "SHEB"};
 
 // Without "SECCOMP_FILTER_FLAG_".
 constexpr std::string_view kFlags[] = {"TSYNC", "LOG", "SPEC_ALLOW", "NEW_LISTENER", "WAIT_KILLABLE_RECV"};
 
-constexpr std::string_view kPropagations[] = {"shared",  "rshared",    "slave",      "rslave", "private",
+constexpr std::string_view kPropagations[] = {"shared",   "rshared",    "slave",       "rslave", "private",
                                               "rprivate", "unbindable", "runbindable", ""};
 
 struct Table {

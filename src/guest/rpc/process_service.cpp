@@ -4,9 +4,10 @@
 #include <csignal>
 #include <limits>
 
-#include "agent/agent.pb.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/spec_from_proto.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 namespace {
@@ -35,7 +36,8 @@ Awaitable<Empty> signal_process(AgentContext& context, grpc::SignalProcessReques
   check_ids(request);
   if (request.signal() > static_cast<uint32_t>(SIGRTMAX))
     throw Error(Code::kInvalidArgument, "signal " + std::to_string(request.signal()) + " does not exist");
-  co_await context.sandbox.signal(request.container_id(), request.exec_id(), static_cast<int>(request.signal()));
+  co_await context.sandbox.signal(request.container_id(), request.exec_id(),
+                                  static_cast<int>(request.signal()));
   co_return Empty();
 }
 
@@ -53,7 +55,8 @@ size_t read_length(const grpc::ReadStreamRequest& request) {
 
 Awaitable<grpc::ReadStreamResponse> read_stdout(AgentContext& context, grpc::ReadStreamRequest request) {
   check_ids(request);
-  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
+  const auto process =
+      context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   grpc::ReadStreamResponse response;
   response.set_data(co_await process->read_stdout(read_length(request)));
   co_return response;
@@ -61,7 +64,8 @@ Awaitable<grpc::ReadStreamResponse> read_stdout(AgentContext& context, grpc::Rea
 
 Awaitable<grpc::ReadStreamResponse> read_stderr(AgentContext& context, grpc::ReadStreamRequest request) {
   check_ids(request);
-  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
+  const auto process =
+      context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   grpc::ReadStreamResponse response;
   response.set_data(co_await process->read_stderr(read_length(request)));
   co_return response;
@@ -69,7 +73,8 @@ Awaitable<grpc::ReadStreamResponse> read_stderr(AgentContext& context, grpc::Rea
 
 Awaitable<grpc::WriteStreamResponse> write_stdin(AgentContext& context, grpc::WriteStreamRequest request) {
   check_ids(request);
-  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
+  const auto process =
+      context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
   grpc::WriteStreamResponse response;
   response.set_len(static_cast<uint32_t>(co_await process->write_stdin(request.data())));
   co_return response;
@@ -77,7 +82,8 @@ Awaitable<grpc::WriteStreamResponse> write_stdin(AgentContext& context, grpc::Wr
 
 Awaitable<Empty> close_stdin(AgentContext& context, grpc::CloseStdinRequest request) {
   check_ids(request);
-  context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument)->close_stdin();
+  context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument)
+      ->close_stdin();
   co_return Empty();
 }
 
@@ -86,7 +92,8 @@ Awaitable<Empty> resize(AgentContext& context, grpc::TtyWinResizeRequest request
   constexpr uint32_t kMax = std::numeric_limits<uint16_t>::max();
   if (request.row() > kMax || request.column() > kMax)
     throw Error(Code::kInvalidArgument, "row and column must not be above 65535");
-  const auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
+  const auto process =
+      context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   process->resize(static_cast<uint16_t>(request.row()), static_cast<uint16_t>(request.column()));
   co_return Empty();
 }

@@ -12,19 +12,22 @@ constexpr uint32_t kMaxWeight = 10000;
 std::optional<uint16_t> weight_of(uint32_t value, std::string_view field) {
   if (value == 0) return std::nullopt;
   if (value > kMaxWeight)
-    throw Error(Code::kInvalidArgument, std::string(field) + ": " + std::to_string(value) + " is above 10000");
+    throw Error(Code::kInvalidArgument,
+                std::string(field) + ": " + std::to_string(value) + " is above 10000");
   return static_cast<uint16_t>(value);
 }
 
 oci::DeviceCgroupRule device_rule(const grpc::LinuxDeviceCgroup& from) {
   const std::string& type = from.type();
   if (!type.empty() && type != "a" && type != "b" && type != "c")
-    throw Error(Code::kInvalidArgument, "Resources.Devices.Type: \"" + type.substr(0, 100) + "\" is not a, b or c");
-  if (from.access().find_first_not_of("rwm") != std::string::npos) {
     throw Error(Code::kInvalidArgument,
-                "Resources.Devices.Access: \"" + from.access().substr(0, 100) + "\" is not made of r, w and m");
+                "Resources.Devices.Type: \"" + type.substr(0, 100) + "\" is not a, b or c");
+  if (from.access().find_first_not_of("rwm") != std::string::npos) {
+    throw Error(Code::kInvalidArgument, "Resources.Devices.Access: \"" + from.access().substr(0, 100) +
+                                            "\" is not made of r, w and m");
   }
-  oci::DeviceCgroupRule rule{.allow = from.allow(), .type = type, .major = {}, .minor = {}, .access = from.access()};
+  oci::DeviceCgroupRule rule{
+      .allow = from.allow(), .type = type, .major = {}, .minor = {}, .access = from.access()};
   if (from.major() > 0) rule.major = from.major();
   if (from.minor() > 0) rule.minor = from.minor();
   return rule;
@@ -67,10 +70,11 @@ oci::BlockIoLimits block_io(const grpc::LinuxBlockIO& from) {
   limits.weight = weight_of(from.weight(), "Resources.BlockIO.Weight");
   limits.leaf_weight = weight_of(from.leafweight(), "Resources.BlockIO.LeafWeight");
   for (const grpc::LinuxWeightDevice& device : from.weightdevice()) {
-    limits.weight_device.push_back({.major = device.major(),
-                                    .minor = device.minor(),
-                                    .weight = weight_of(device.weight(), "Resources.BlockIO.WeightDevice.Weight"),
-                                    .leaf_weight = weight_of(device.leafweight(), "Resources.BlockIO.WeightDevice.LeafWeight")});
+    limits.weight_device.push_back(
+        {.major = device.major(),
+         .minor = device.minor(),
+         .weight = weight_of(device.weight(), "Resources.BlockIO.WeightDevice.Weight"),
+         .leaf_weight = weight_of(device.leafweight(), "Resources.BlockIO.WeightDevice.LeafWeight")});
   }
   limits.throttle_read_bps = throttles(from.throttlereadbpsdevice());
   limits.throttle_write_bps = throttles(from.throttlewritebpsdevice());

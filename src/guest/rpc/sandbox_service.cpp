@@ -2,18 +2,20 @@
 
 #include <sys/time.h>
 
-#include "agent/agent.pb.h"
 #include "guest/rpc/guest_details.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/proto_check.h"
 #include "guest/rpc/storage_from_proto.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 namespace {
 
 Awaitable<Empty> create_sandbox(AgentContext& context, grpc::CreateSandboxRequest request) {
   if (!is_container_id(request.sandbox_id()))
-    throw Error(Code::kInvalidArgument, "sandbox_id \"" + request.sandbox_id().substr(0, 200) + "\" is no valid id");
+    throw Error(Code::kInvalidArgument,
+                "sandbox_id \"" + request.sandbox_id().substr(0, 200) + "\" is no valid id");
   sandbox::SandboxSpec spec;
   spec.id = request.sandbox_id();
   spec.hostname = request.hostname();
@@ -41,14 +43,16 @@ Awaitable<grpc::OOMEvent> get_oom_event(AgentContext& context, grpc::GetOOMEvent
   co_return event;
 }
 
-Awaitable<grpc::GuestDetailsResponse> guest_details(AgentContext& context, grpc::GuestDetailsRequest request) {
+Awaitable<grpc::GuestDetailsResponse> guest_details(AgentContext& context,
+                                                    grpc::GuestDetailsRequest request) {
   co_return describe_guest(request, context.role);
 }
 
 Awaitable<Empty> set_guest_date_time(AgentContext&, grpc::SetGuestDateTimeRequest request) {
   if (request.usec() < 0 || request.usec() > 999'999)
     throw Error(Code::kInvalidArgument, "Usec " + std::to_string(request.usec()) + " is not in 0..999999");
-  if (request.sec() < 0) throw Error(Code::kInvalidArgument, "Sec " + std::to_string(request.sec()) + " is negative");
+  if (request.sec() < 0)
+    throw Error(Code::kInvalidArgument, "Sec " + std::to_string(request.sec()) + " is negative");
   const timeval now{.tv_sec = request.sec(), .tv_usec = request.usec()};
   if (::settimeofday(&now, nullptr) != 0) throw_errno("setting the guest's clock");
   co_return Empty();

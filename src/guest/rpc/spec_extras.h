@@ -13,8 +13,8 @@ namespace kata::rpc {
 
 class SpecExtras {
  public:
-  // Parses and keeps `json` for a container (exec_id empty) or an exec. Replaces an earlier one. kInvalidArgument when it
-  // does not parse, kResourceExhausted when too many wait.
+  // Parses and keeps `json` for a container (exec_id empty) or an exec. Replaces an earlier one.
+  // kInvalidArgument when it does not parse, kResourceExhausted when too many wait.
   void put(const std::string& container_id, const std::string& exec_id, std::string_view json);
   // Moves what waits for that container or exec into the spec, if anything does.
   void apply(const std::string& container_id, oci::Spec& spec);

@@ -30,7 +30,9 @@ oci::Process process(const grpc::Process& from) {
   to.cwd = from.cwd();
   if (from.has_capabilities()) to.capabilities = capabilities(from.capabilities());
   for (const auto& limit : from.rlimits())
-    to.rlimits.push_back({.type = known(NameKind::kRlimit, limit.type(), "Process.Rlimits.Type"), .hard = limit.hard(), .soft = limit.soft()});
+    to.rlimits.push_back({.type = known(NameKind::kRlimit, limit.type(), "Process.Rlimits.Type"),
+                          .hard = limit.hard(),
+                          .soft = limit.soft()});
   to.no_new_privileges = from.nonewprivileges();
   to.apparmor_profile = from.apparmorprofile();
   to.oom_score_adj = unless_zero<int64_t>(from.oomscoreadj());
@@ -42,7 +44,10 @@ template <typename Repeated>
 std::vector<oci::Hook> hooks(const Repeated& from) {
   std::vector<oci::Hook> to;
   for (const grpc::Hook& hook : from)
-    to.push_back({.path = hook.path(), .args = strings(hook.args()), .env = strings(hook.env()), .timeout = hook.timeout()});
+    to.push_back({.path = hook.path(),
+                  .args = strings(hook.args()),
+                  .env = strings(hook.env()),
+                  .timeout = hook.timeout()});
   return to;
 }
 

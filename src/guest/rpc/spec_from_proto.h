@@ -1,13 +1,14 @@
-// grpc.Spec and its parts to the plain OCI types, by the rules of agent-api, section 3.3: proto3 has no presence, so 0 is
-// "absent" where the contract says so. A text that names nothing (namespace, capability, seccomp action ...) is
-// kInvalidArgument naming the field.
+// grpc.Spec and its parts to the plain OCI types, by the rules of agent-api, section 3.3: proto3 has no
+// presence, so 0 is "absent" where the contract says so. A text that names nothing (namespace, capability,
+// seccomp action ...) is kInvalidArgument naming the field.
 #pragma once
 
 #include <expected>
 
-#include "agent/oci.pb.h"
 #include "lib/error/error.h"
 #include "lib/oci/spec.h"
+
+#include "agent/oci.pb.h"
 
 namespace kata::rpc {
 

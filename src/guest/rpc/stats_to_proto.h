@@ -1,8 +1,9 @@
 // Figures of a cgroup as StatsContainer answers them.
 #pragma once
 
-#include "agent/agent.pb.h"
 #include "guest/cgroup/stats.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 

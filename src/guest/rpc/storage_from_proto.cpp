@@ -4,7 +4,8 @@
 
 namespace kata::rpc {
 
-std::vector<storage::Storage> storages_from_proto(const google::protobuf::RepeatedPtrField<grpc::Storage>& from) {
+std::vector<storage::Storage> storages_from_proto(
+    const google::protobuf::RepeatedPtrField<grpc::Storage>& from) {
   std::vector<storage::Storage> to;
   for (const grpc::Storage& entry : from) {
     storage::Storage storage;
@@ -17,9 +18,9 @@ std::vector<storage::Storage> storages_from_proto(const google::protobuf::Repeat
     storage.shared = entry.shared();
     if (entry.has_fs_group()) {
       const bool on_mismatch = entry.fs_group().group_change_policy() == types::OnRootMismatch;
-      storage.fs_group = storage::FsGroup{
-          .gid = entry.fs_group().group_id(),
-          .policy = on_mismatch ? storage::FsGroup::Policy::kOnRootMismatch : storage::FsGroup::Policy::kAlways};
+      storage.fs_group = storage::FsGroup{.gid = entry.fs_group().group_id(),
+                                          .policy = on_mismatch ? storage::FsGroup::Policy::kOnRootMismatch
+                                                                : storage::FsGroup::Policy::kAlways};
     }
     to.push_back(std::move(storage));
   }

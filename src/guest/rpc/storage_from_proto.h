@@ -3,11 +3,13 @@
 
 #include <vector>
 
-#include "agent/agent.pb.h"
 #include "guest/storage/storage.h"
+
+#include "agent/agent.pb.h"
 
 namespace kata::rpc {
 
-std::vector<storage::Storage> storages_from_proto(const google::protobuf::RepeatedPtrField<grpc::Storage>& from);
+std::vector<storage::Storage> storages_from_proto(
+    const google::protobuf::RepeatedPtrField<grpc::Storage>& from);
 
 }  // namespace kata::rpc

@@ -20,13 +20,14 @@ struct Unmap {
 using SharedFigures = std::unique_ptr<struct statvfs, Unmap>;
 
 SharedFigures share_figures() {
-  void* const page = ::mmap(nullptr, sizeof(struct statvfs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void* const page =
+      ::mmap(nullptr, sizeof(struct statvfs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) throw_errno("sharing memory with a child process");
   return SharedFigures(static_cast<struct statvfs*>(page));
 }
 
-void add_usage(grpc::VolumeStatsResponse& response, grpc::VolumeUsage::Unit unit, uint64_t total, uint64_t free,
-               uint64_t available) {
+void add_usage(grpc::VolumeStatsResponse& response, grpc::VolumeUsage::Unit unit, uint64_t total,
+               uint64_t free, uint64_t available) {
   grpc::VolumeUsage& usage = *response.add_usage();
   usage.set_unit(unit);
   usage.set_total(total);
@@ -47,7 +48,8 @@ Awaitable<grpc::VolumeStatsResponse> volume_stats(std::string path) {
   co_await run_in_child(std::move(body), kLimit, "volume figures");
   grpc::VolumeStatsResponse response;
   const uint64_t block = page->f_frsize;
-  add_usage(response, grpc::VolumeUsage::BYTES, page->f_blocks * block, page->f_bfree * block, page->f_bavail * block);
+  add_usage(response, grpc::VolumeUsage::BYTES, page->f_blocks * block, page->f_bfree * block,
+            page->f_bavail * block);
   add_usage(response, grpc::VolumeUsage::INODES, page->f_files, page->f_ffree, page->f_ffree);
   response.mutable_volume_condition()->set_message("OK");
   co_return response;

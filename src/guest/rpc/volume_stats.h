@@ -3,8 +3,9 @@
 
 #include <string>
 
-#include "agent/csi.pb.h"
 #include "lib/async/awaitable.h"
+
+#include "agent/csi.pb.h"
 
 namespace kata::rpc {
 

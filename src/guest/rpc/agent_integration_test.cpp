@@ -1,0 +1,280 @@
+// The main job through the agent's own API: sandbox, containers, processes, streams, figures, and nothing
+// left.
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+
+#include "guest/rpc/testing/agent_fixture.h"
+
+namespace kata::rpc {
+namespace {
+
+TEST_F(AgentTest, HealthAndVersion) {
+  const auto check = call<grpc::HealthCheckResponse>("Check", grpc::CheckRequest(), "grpc.Health");
+  ASSERT_TRUE(check) << check.error().message();
+  EXPECT_EQ(check->status(), grpc::HealthCheckResponse::SERVING);
+  const auto version = call<grpc::VersionCheckResponse>("Version", grpc::CheckRequest(), "grpc.Health");
+  ASSERT_TRUE(version);
+  EXPECT_EQ(version->grpc_version(), "0.0.1");
+  EXPECT_EQ(version->agent_version(), KATA_VERSION);
+}
+
+TEST_F(AgentTest, GuestDetails) {
+  grpc::GuestDetailsRequest request;
+  request.set_mem_block_size(true);
+  const auto details = call<grpc::GuestDetailsResponse>("GetGuestDetails", request);
+  ASSERT_TRUE(details);
+  EXPECT_FALSE(details->agent_details().init_daemon());
+  EXPECT_TRUE(details->agent_details().supports_seccomp());
+  EXPECT_GE(details->agent_details().storage_handlers_size(), 5);
+}
+
+TEST_F(AgentTest, MainJob) {
+  create_sandbox();
+  const Residue before = residue();
+  ASSERT_EQ(create_and_start(shell("c1", "echo out; echo err >&2; hostname; exit 3")), Code::kOk)
+      << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c1", ""), "out\npod-host\n");
+  EXPECT_EQ(read_all("ReadStderr", "c1", ""), "err\n");
+  EXPECT_EQ(wait("c1"), 3);
+  // Forgotten after the wait, the container itself is still there.
+  EXPECT_EQ(wait("c1"), -static_cast<int>(Code::kNotFound));
+  EXPECT_EQ(signal("c1", "", SIGTERM), Code::kNotFound);
+  EXPECT_NE(last_error().find("Process not found"), std::string::npos);
+  EXPECT_EQ(signal("c1", "", SIGKILL), Code::kOk) << last_error();
+  EXPECT_EQ(remove("c1"), Code::kOk);
+  EXPECT_EQ(remove("c1"), Code::kNotFound);
+  EXPECT_EQ(residue(), before) << residue().text() << before.text();
+}
+
+TEST_F(AgentTest, InitIsAlsoNamedByTheContainersId) {
+  create_sandbox();
+  auto request = shell("c1", "echo x");
+  request.set_exec_id("c1");
+  ASSERT_EQ(create_and_start(request), Code::kOk) << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c1", "c1"), "x\n");
+  EXPECT_EQ(wait("c1", "c1"), 0);
+}
+
+TEST_F(AgentTest, StdinAndItsEnd) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(container("c1", {"cat"})), Code::kOk) << last_error();
+  grpc::WriteStreamRequest write;
+  write.set_container_id("c1");
+  write.set_data("hello\n");
+  const auto written = call<grpc::WriteStreamResponse>("WriteStdin", write);
+  ASSERT_TRUE(written) << written.error().message();
+  EXPECT_EQ(written->len(), 6U);
+  grpc::CloseStdinRequest close;
+  close.set_container_id("c1");
+  EXPECT_EQ(code_of("CloseStdin", close), Code::kOk);
+  EXPECT_EQ(read_all("ReadStdout", "c1", ""), "hello\n");
+  EXPECT_EQ(wait("c1"), 0);
+}
+
+TEST_F(AgentTest, ManyWaitersGetTheCode) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  grpc::WaitProcessRequest request;
+  request.set_container_id("c1");
+  const auto first = begin("WaitProcess", request.SerializeAsString());
+  const auto second = begin("WaitProcess", request.SerializeAsString());
+  EXPECT_EQ(signal("c1", "", 0), Code::kOk);
+  EXPECT_EQ(signal("c1", "", SIGKILL), Code::kOk) << last_error();
+  ASSERT_TRUE(run_until([&] { return first->has_value() && second->has_value(); }));
+  for (const auto& slot : {first, second}) {
+    ASSERT_TRUE(slot->value().has_value()) << slot->value().error().message();
+    grpc::WaitProcessResponse response;
+    ASSERT_TRUE(response.ParseFromString(slot->value().value()));
+    EXPECT_EQ(response.status(), 128 + SIGKILL);
+  }
+}
+
+TEST_F(AgentTest, SigtermToAnInitWithoutHandlerKills) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  EXPECT_EQ(signal("c1", "", SIGTERM), Code::kOk);
+  EXPECT_EQ(wait("c1"), 128 + SIGKILL);
+}
+
+TEST_F(AgentTest, ExecBesideInit) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  ASSERT_EQ(exec("c1", "e1", {"sh", "-c", "echo from-exec; exit 7"}), Code::kOk) << last_error();
+  EXPECT_EQ(exec("c1", "e1", {"true"}), Code::kAlreadyExists);
+  EXPECT_EQ(exec("c1", "c1", {"true"}), Code::kAlreadyExists);
+  EXPECT_EQ(read_all("ReadStdout", "c1", "e1"), "from-exec\n");
+  EXPECT_EQ(wait("c1", "e1"), 7);
+  EXPECT_EQ(signal("c1", "e1", SIGKILL), Code::kNotFound);
+  ASSERT_EQ(exec("c1", "e1", {"true"}), Code::kOk) << last_error();
+  EXPECT_EQ(wait("c1", "e1"), 0);
+  EXPECT_EQ(exec("c1", "e2", {"no-such-program"}), Code::kNotFound);
+  EXPECT_NE(last_error().find("no-such-program"), std::string::npos) << last_error();
+  EXPECT_EQ(exec("none", "e1", {"true"}), Code::kNotFound);
+}
+
+TEST_F(AgentTest, TerminalAndItsSize) {
+  create_sandbox();
+  auto request = shell("c1", "stty size; cat");
+  request.mutable_oci()->mutable_process()->set_terminal(true);
+  request.mutable_oci()->mutable_process()->mutable_consolesize()->set_height(30);
+  request.mutable_oci()->mutable_process()->mutable_consolesize()->set_width(90);
+  ASSERT_EQ(create_and_start(request), Code::kOk) << last_error();
+  grpc::TtyWinResizeRequest resize;
+  resize.set_container_id("c1");
+  resize.set_row(40);
+  resize.set_column(100);
+  EXPECT_EQ(code_of("TtyWinResize", resize), Code::kOk) << last_error();
+  resize.set_row(70000);
+  EXPECT_EQ(code_of("TtyWinResize", resize), Code::kInvalidArgument);
+  EXPECT_EQ(signal("c1", "", SIGKILL), Code::kOk);
+  const std::string out = read_all("ReadStdout", "c1", "");
+  EXPECT_NE(out.find("\r\n"), std::string::npos);
+  ASSERT_EQ(wait("c1"), 128 + SIGKILL);
+  ASSERT_EQ(create_and_start(container("c2", {"sleep", "9"})), Code::kOk);
+  resize.set_container_id("c2");
+  resize.set_row(1);
+  EXPECT_EQ(code_of("TtyWinResize", resize), Code::kUnavailable);
+}
+
+TEST_F(AgentTest, SharedNamespacesOfThePod) {
+  create_sandbox();
+  auto one = shell("c1", "for n in uts ipc pid; do readlink /proc/self/ns/$n; done; sleep 100");
+  one.set_sandbox_pidns(true);
+  auto two = shell("c2", "for n in uts ipc pid; do readlink /proc/self/ns/$n; done");
+  two.set_sandbox_pidns(true);
+  auto three = shell("c3", "for n in uts ipc pid; do readlink /proc/self/ns/$n; done");
+  ASSERT_EQ(create_and_start(one), Code::kOk) << last_error();
+  ASSERT_EQ(create_and_start(two), Code::kOk) << last_error();
+  ASSERT_EQ(create_and_start(three), Code::kOk) << last_error();
+  grpc::ReadStreamRequest read;
+  read.set_container_id("c1");
+  read.set_len(4096);
+  const auto first = call<grpc::ReadStreamResponse>("ReadStdout", read);
+  ASSERT_TRUE(first);
+  std::string names = first->data();
+  // The three lines may come in pieces.
+  while (std::ranges::count(names, '\n') < 3)
+    names += call<grpc::ReadStreamResponse>("ReadStdout", read)->data();
+  EXPECT_EQ(read_all("ReadStdout", "c2", ""), names);
+  const std::string other = read_all("ReadStdout", "c3", "");
+  EXPECT_EQ(other.substr(0, other.find("pid:")), names.substr(0, names.find("pid:")));
+  EXPECT_NE(other, names);
+}
+
+TEST_F(AgentTest, PauseResumeUpdateStats) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  grpc::PauseContainerRequest pause;
+  pause.set_container_id("c1");
+  grpc::ResumeContainerRequest resume;
+  resume.set_container_id("c1");
+  EXPECT_EQ(code_of("ResumeContainer", resume), Code::kFailedPrecondition);
+  EXPECT_EQ(code_of("PauseContainer", pause), Code::kOk) << last_error();
+  EXPECT_EQ(code_of("PauseContainer", pause), Code::kFailedPrecondition);
+  EXPECT_EQ(code_of("ResumeContainer", resume), Code::kOk) << last_error();
+  grpc::StatsContainerRequest stats;
+  stats.set_container_id("c1");
+  const auto figures = call<grpc::StatsContainerResponse>("StatsContainer", stats);
+  ASSERT_TRUE(figures) << figures.error().message();
+  EXPECT_GE(figures->cgroup_stats().pids_stats().current(), 1U);
+  grpc::UpdateContainerRequest update;
+  update.set_container_id("c1");
+  update.mutable_resources()->mutable_pids()->set_limit(50);
+  EXPECT_EQ(code_of("UpdateContainer", update), Code::kOk) << last_error();
+  const auto later = call<grpc::StatsContainerResponse>("StatsContainer", stats);
+  ASSERT_TRUE(later);
+  EXPECT_EQ(later->cgroup_stats().pids_stats().limit(), 50U);
+}
+
+TEST_F(AgentTest, ProcessListAndBootTimes) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(shell("c1", "sleep 100 & sleep 100 & wait")), Code::kOk) << last_error();
+  katacpp::agent::v1::ListProcessesRequest request;
+  request.set_container_id("c1");
+  using List = katacpp::agent::v1::ListProcessesResponse;
+  int count = 0;
+  for (int i = 0; i < 100 && count < 3; ++i) {
+    const auto list = call<List>("ListProcesses", request, kExtra);
+    ASSERT_TRUE(list) << list.error().message();
+    count = list->processes_size();
+  }
+  EXPECT_EQ(count, 3);
+  const auto times = call<katacpp::agent::v1::BootTimesResponse>(
+      "BootTimes", katacpp::agent::v1::BootTimesRequest(), kExtra);
+  ASSERT_TRUE(times);
+  EXPECT_GT(times->listening(), times->agent_started());
+}
+
+TEST_F(AgentTest, ExtrasReachTheContainer) {
+  create_sandbox();
+  katacpp::agent::v1::SetSpecExtrasRequest extras;
+  extras.set_container_id("c1");
+  extras.set_json(
+      R"({"ociVersion":"1.1.0","process":{"cwd":"/","args":["x"],"user":{"uid":0,"gid":0,"umask":63}}})");
+  ASSERT_EQ(code_of("SetSpecExtras", extras, kExtra), Code::kOk) << last_error();
+  ASSERT_EQ(create_and_start(shell("c1", "umask")), Code::kOk) << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c1", ""), "0077\n");
+  extras.set_json("{");
+  EXPECT_EQ(code_of("SetSpecExtras", extras, kExtra), Code::kInvalidArgument);
+}
+
+TEST_F(AgentTest, DnsHostnameAndSecondSandbox) {
+  grpc::CreateSandboxRequest request;
+  request.set_sandbox_id("pod1");
+  request.add_dns("nameserver 10.1.2.3");
+  ASSERT_EQ(code_of("CreateSandbox", request), Code::kOk) << last_error();
+  std::ifstream file(guest("/run/kata-containers/sandbox/resolv.conf"));
+  std::string line;
+  std::getline(file, line);
+  EXPECT_EQ(line, "nameserver 10.1.2.3");
+  EXPECT_EQ(code_of("CreateSandbox", request), Code::kAlreadyExists);
+}
+
+TEST_F(AgentTest, StoragesAreCountedAndGivenBack) {
+  grpc::CreateSandboxRequest sandbox;
+  sandbox.set_sandbox_id("pod1");
+  auto& shm = *sandbox.add_storages();
+  shm.set_driver("ephemeral");
+  shm.set_source("shm");
+  shm.set_fstype("tmpfs");
+  shm.set_mount_point("/run/kata-containers/sandbox/shm");
+  for (const char* option : {"noexec", "nosuid", "nodev", "mode=1777", "size=1048576"})
+    shm.add_options(option);
+  ASSERT_EQ(code_of("CreateSandbox", sandbox), Code::kOk) << last_error();
+  const Residue before = residue();
+  for (const char* id : {"c1", "c2"}) {
+    auto request = shell(id, "echo " + std::string(id) + " >> /data/file; cat /data/file");
+    auto& storage = *request.add_storages();
+    storage.set_driver("ephemeral");
+    storage.set_source("tmpfs");
+    storage.set_fstype("tmpfs");
+    storage.set_mount_point("/run/kata-containers/sandbox/ephemeral/data");
+    auto& mount = *request.mutable_oci()->add_mounts();
+    mount.set_destination("/data");
+    mount.set_source("/run/kata-containers/sandbox/ephemeral/data");
+    mount.set_type("bind");
+    mount.add_options("rbind");
+    ASSERT_EQ(create_and_start(request), Code::kOk) << last_error();
+    EXPECT_EQ(read_all("ReadStdout", id, ""), std::string(id) == "c1" ? "c1\n" : "c1\nc2\n");
+    EXPECT_EQ(wait(id), 0);
+  }
+  EXPECT_EQ(remove("c1"), Code::kOk);
+  std::ifstream file(guest("/run/kata-containers/sandbox/ephemeral/data/file"));
+  EXPECT_TRUE(file.good());
+  EXPECT_EQ(remove("c2"), Code::kOk);
+  EXPECT_EQ(residue(), before) << residue().text() << before.text();
+}
+
+TEST_F(AgentTest, DestroyGivesEverythingBackAndEnds) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  const auto oom = begin("GetOOMEvent", "");
+  EXPECT_EQ(code_of("DestroySandbox", grpc::DestroySandboxRequest()), Code::kOk) << last_error();
+  ASSERT_TRUE(run_until([&] { return oom->has_value(); }));
+  EXPECT_FALSE(oom->value().has_value());
+  EXPECT_TRUE(run_until([this] { return log().find("sandbox destroyed") != std::string::npos; }));
+}
+
+}  // namespace
+}  // namespace kata::rpc
