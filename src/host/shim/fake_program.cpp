@@ -25,5 +25,5 @@ std::shared_ptr<kata::sandbox::Sandbox> make(kata::asio::any_io_executor executo
 
 int main(int argc, char** argv) {
   const auto load = [](const kata::config::LoadRequest&) { return kata::config::Config(); };
-  return kata::shim::run_program(argc, argv, {make, load, clean_up});
+  return kata::shim::run_program(argc, argv, {make, load, clean_up, nullptr});
 }

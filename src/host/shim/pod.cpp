@@ -64,12 +64,25 @@ Awaitable<uint32_t> Pod::create_container(sandbox::ContainerRequest request, con
   const std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_;
   std::exception_ptr failed;
   try {
-    co_return co_await sandbox->create_container(std::move(request));
+    const uint32_t pid = co_await sandbox->create_container(std::move(request));
+    if (sandbox == sandbox_) open_management();
+    co_return pid;
   } catch (...) {
     failed = std::current_exception();
   }
   if (creating_ == 1 && sandbox == sandbox_ && sandbox->containers().empty()) co_await stop();
   std::rethrow_exception(failed);
+}
+
+// The sandbox has made its run folder by now.
+void Pod::open_management() {
+  if (management_ || parts_.monitor_socket.empty()) return;
+  try {
+    management_ = std::make_shared<ManagementServer>(
+        parts_.executor, parts_.monitor_socket, [weak = std::weak_ptr(sandbox_)] { return weak.lock(); });
+  } catch (const Error& error) {
+    log::warning("the sandbox has no management socket", {{"error", error.message()}});
+  }
 }
 
 std::shared_ptr<sandbox::Sandbox> Pod::sandbox_of(const std::string& container_id) const {
@@ -95,7 +108,9 @@ Awaitable<> Pod::stop() {
     co_return;
   }
   const Counted counted(stopping_, changed_);
+  const std::shared_ptr<ManagementServer> management = std::exchange(management_, nullptr);
   try {
+    if (management) co_await management->stop();
     co_await sandbox->stop();
   } catch (...) {
     log::warning("stopping the sandbox failed", {{"error", to_error(std::current_exception()).message()}});

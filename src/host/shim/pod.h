@@ -10,6 +10,7 @@
 
 #include "host/config/config.h"
 #include "host/sandbox/sandbox.h"
+#include "host/shim/management.h"
 #include "lib/async/awaitable.h"
 
 namespace kata::shim {
@@ -28,6 +29,8 @@ class Pod {
     SandboxFactory make_sandbox;
     ConfigLoader load_config;
     std::shared_ptr<sandbox::EventSink> events;
+    // Where the management socket goes once the sandbox runs; empty = none.
+    std::string monitor_socket;
   };
 
   explicit Pod(Parts parts);
@@ -48,9 +51,11 @@ class Pod {
 
  private:
   std::shared_ptr<sandbox::Sandbox> make(const config::LoadRequest& where);
+  void open_management();
 
   Parts parts_;
   std::shared_ptr<sandbox::Sandbox> sandbox_;
+  std::shared_ptr<ManagementServer> management_;
   size_t creating_ = 0;
   size_t stopping_ = 0;
   // Cancelled whenever creating_ or stopping_ comes down to zero.

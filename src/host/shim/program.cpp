@@ -37,7 +37,7 @@ int run(const Flags& flags, const Backend& backend) {
       remove(flags, backend.clean_up, STDOUT_FILENO);
       return 0;
     case Flags::Action::kServe:
-      return serve(flags, backend.make_sandbox, backend.load_config);
+      return serve(flags, backend);
   }
   return 1;
 }

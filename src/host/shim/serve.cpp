@@ -84,6 +84,7 @@ Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings) {
   parts.make_sandbox = std::move(settings.make_sandbox);
   parts.load_config = std::move(settings.load_config);
   parts.events = std::make_shared<TaskEvents>(publisher, settings.manager);
+  parts.monitor_socket = std::move(settings.monitor_socket);
   parts.cgroups = host_cgroup_version();
   parts.shut_down = [over] { over->set(); };
   const std::shared_ptr<ttrpc::Server> server = ttrpc::Server::create();
@@ -136,7 +137,7 @@ void remove_traces(const Flags& flags) {
 
 }  // namespace
 
-int serve(const Flags& flags, SandboxFactory make_sandbox, ConfigLoader load_config) {
+int serve(const Flags& flags, const Backend& backend) {
   UniqueFd listener = take_listener();
   set_up_log(flags);
   set_up_process();
@@ -146,8 +147,9 @@ int serve(const Flags& flags, SandboxFactory make_sandbox, ConfigLoader load_con
   settings.manager = flags.address.empty() ? Manager::kCrio : Manager::kContainerd;
   if (const char* const address = std::getenv("TTRPC_ADDRESS")) settings.ttrpc_address = address;
   settings.options = take_options();
-  settings.make_sandbox = std::move(make_sandbox);
-  settings.load_config = std::move(load_config);
+  settings.make_sandbox = backend.make_sandbox;
+  settings.load_config = backend.load_config;
+  if (backend.monitor_socket) settings.monitor_socket = backend.monitor_socket(flags.id);
 
   int code = 0;
   asio::io_context loop(1);

@@ -6,6 +6,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include "host/shim/backend.h"
 #include "host/shim/flags.h"
 #include "host/shim/pod.h"
 #include "host/shim/task_events.h"
@@ -20,6 +21,7 @@ struct ServeSettings {
   Manager manager = Manager::kContainerd;
   std::string ttrpc_address;
   std::string options;
+  std::string monitor_socket;
   SandboxFactory make_sandbox;
   ConfigLoader load_config;
 };
@@ -29,6 +31,6 @@ struct ServeSettings {
 Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings);
 
 // The process: signals, log, loop. Returns the exit code. The current directory is the bundle.
-int serve(const Flags& flags, SandboxFactory make_sandbox, ConfigLoader load_config);
+int serve(const Flags& flags, const Backend& backend);
 
 }  // namespace kata::shim

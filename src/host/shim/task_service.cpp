@@ -60,7 +60,8 @@ TaskService::TaskService(Parts parts)
             .containerd_namespace = parts_.containerd_namespace,
             .make_sandbox = parts_.make_sandbox,
             .load_config = parts_.load_config,
-            .events = parts_.events}) {}
+            .events = parts_.events,
+            .monitor_socket = parts_.monitor_socket}) {}
 
 template <typename Request, typename Response>
 Awaitable<std::string> TaskService::serve(std::shared_ptr<TaskService> self, std::string method,

@@ -31,6 +31,8 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
     ConfigLoader load_config;
     std::shared_ptr<TaskEvents> events;
     CgroupVersion cgroups = CgroupVersion::kV1;
+    // Path of the management socket; empty = none.
+    std::string monitor_socket;
     // Asks the process to end; called once the sandbox is gone, before the answer to Shutdown is sent.
     std::function<void()> shut_down;
   };
