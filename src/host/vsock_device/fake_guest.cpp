@@ -26,6 +26,7 @@ constexpr uint64_t kTransmitOffset = 0x200000;
 constexpr uint64_t kTransmitSlot = 0x12000;
 constexpr uint16_t kTransmitSlots = 16;
 constexpr uint16_t kMostPieces = 4;
+constexpr int kPatienceMs = 10'000;
 
 }  // namespace
 
@@ -81,6 +82,9 @@ void FakeGuest::send(Request request, const void* payload, size_t size, const st
 
 std::string FakeGuest::call(Request request, const void* payload, size_t size, const std::vector<int>& fds) {
   send(request, payload, size, fds);
+  // A device in another process takes a moment.
+  pollfd waiting{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  ::poll(&waiting, 1, kPatienceMs);
   std::array<char, 4096> bytes;
   const ssize_t count = ::recv(socket_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
   if (count < static_cast<ssize_t>(kMessageHeaderSize)) throw_errno("reading a vhost-user reply");
@@ -171,6 +175,15 @@ void FakeGuest::kick(uint32_t index) {
 bool FakeGuest::interrupted(uint32_t index) {
   uint64_t count = 0;
   return ::read(calls_[index].get(), &count, sizeof(count)) == sizeof(count);
+}
+
+std::optional<FakePacket> FakeGuest::await() {
+  pollfd waiting{.fd = calls_[0].get(), .events = POLLIN, .revents = 0};
+  while (true) {
+    if (auto packet = receive()) return packet;
+    if (::poll(&waiting, 1, kPatienceMs) <= 0) return std::nullopt;
+    interrupted(0);
+  }
 }
 
 void FakeGuest::reclaim_transmit() {

@@ -54,6 +54,8 @@ class FakeGuest {
   void transmit(const PacketHeader& header, std::string_view payload = {}, size_t pieces = 2);
   // The next packet from the device; its buffer is posted again.
   std::optional<FakePacket> receive(bool repost = true);
+  // The same, waiting for the device's interrupt; none after 10 s. For a device in another process.
+  std::optional<FakePacket> await();
   void close_socket() { socket_.reset(); }
 
   [[nodiscard]] std::byte* memory() const { return memory_; }

@@ -78,125 +78,100 @@ TEST(VirtqueueTest, UnpopGivesTheSameChainsAgain) {
   EXPECT_EQ((*queue.pop(Access::kDeviceWrites, pieces))->head, 1);
 }
 
+// A descriptor of the ring's table or, with `indirect`, of the table at kIndirect.
+struct Entry {
+  bool indirect;
+  uint16_t index;
+  uint64_t address;
+  uint32_t length;
+  uint16_t flags;
+  uint16_t next = 0;
+};
+
 struct HostileRow {
   const char* name;
-  std::function<void(FakeRing&)> prepare;
+  std::vector<Entry> entries;
   const char* message;
+  uint16_t head = 0;
   RingFeature features = RingFeature::kBoth;
 };
 
-TEST(VirtqueueTest, RefusesRingsThatBreakTheRules) {
-  const std::vector<HostileRow> rows = {
-      {"head beyond the table", [](FakeRing& r) { r.offer(kSize); }, "does not exist"},
-      {"next beyond the table",
-       [](FakeRing& r) {
-         r.describe(0, kBuffers, 1, kFakeNext, 0xffff);
-         r.offer(0);
-       },
-       "does not exist"},
+const std::vector<HostileRow>& hostile_chains() {
+  static const std::vector<HostileRow> rows = {
+      {"head beyond the table", {}, "does not exist", kSize},
+      {"next beyond the table", {{false, 0, kBuffers, 1, kFakeNext, 0xffff}}, "does not exist"},
       {"chain that bites its tail",
-       [](FakeRing& r) {
-         r.describe(0, kBuffers, 1, kFakeNext, 1);
-         r.describe(1, kBuffers, 1, kFakeNext, 0);
-         r.offer(0);
-       },
+       {{false, 0, kBuffers, 1, kFakeNext, 1}, {false, 1, kBuffers, 1, kFakeNext, 0}},
        "without an end"},
-      {"available index runs ahead", [](FakeRing& r) { r.set_available_index(kSize + 1); }, "runs ahead"},
-      {"address outside",
-       [](FakeRing& r) {
-         r.describe(0, 0x10, 1, 0);
-         r.offer(0);
-       },
-       "not in guest memory"},
-      {"runs over the end of memory",
-       [](FakeRing& r) {
-         r.describe(0, kFakeGuestBase + kMemory - 1, 2, 0);
-         r.offer(0);
-       },
-       "not in guest memory"},
-      {"address wraps around",
-       [](FakeRing& r) {
-         r.describe(0, ~0ULL - 3, 0xffffffff, 0);
-         r.offer(0);
-       },
-       "not in guest memory"},
-      {"device-writable where it reads",
-       [](FakeRing& r) {
-         r.describe(0, kBuffers, 1, kFakeWrite);
-         r.offer(0);
-       },
-       "wrong direction"},
-      {"indirect without the feature",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 16, kFakeIndirect);
-         r.offer(0);
-       },
-       "indirect descriptor where none", RingFeature::kEventIndex},
-      {"indirect inside indirect",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 16, kFakeIndirect);
-         r.describe_at(kIndirectOffset, kIndirect, 16, kFakeIndirect);
-         r.offer(0);
-       },
-       "indirect descriptor where none"},
-      {"indirect with next",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 16, kFakeIndirect | kFakeNext, 1);
-         r.offer(0);
-       },
-       "indirect descriptor where none"},
-      {"indirect of odd size",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 17, kFakeIndirect);
-         r.offer(0);
-       },
-       "indirect table of 17"},
-      {"empty indirect",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 0, kFakeIndirect);
-         r.offer(0);
-       },
-       "indirect table of 0"},
-      {"huge indirect",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 0xfffffff0, kFakeIndirect);
-         r.offer(0);
-       },
-       "indirect table of"},
-      {"indirect outside",
-       [](FakeRing& r) {
-         r.describe(0, kFakeGuestBase + kMemory - 16, 32, kFakeIndirect);
-         r.offer(0);
-       },
-       "indirect table that is not"},
-      {"loop in an indirect table",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 32, kFakeIndirect);
-         r.describe_at(kIndirectOffset, kBuffers, 1, kFakeNext, 1);
-         r.describe_at(kIndirectOffset + 16, kBuffers, 1, kFakeNext, 0);
-         r.offer(0);
-       },
-       "without an end"},
-      {"too many pieces",
-       [](FakeRing& r) {
-         r.describe(0, kIndirect, 16 * 300, kFakeIndirect);
-         for (uint16_t i = 0; i < 300; ++i)
-           r.describe_at(kIndirectOffset + 16ULL * i, kBuffers, 1, kFakeNext, static_cast<uint16_t>(i + 1));
-         r.offer(0);
-       },
-       "too many pieces"},
+      {"address outside", {{false, 0, 0x10, 1, 0}}, "not in guest memory"},
+      {"over the end of memory", {{false, 0, kFakeGuestBase + kMemory - 1, 2, 0}}, "not in guest memory"},
+      {"address wraps around", {{false, 0, ~0ULL - 3, 0xffffffff, 0}}, "not in guest memory"},
+      {"device-writable where it reads", {{false, 0, kBuffers, 1, kFakeWrite}}, "wrong direction"},
   };
-  for (const auto& row : rows) {
-    SCOPED_TRACE(row.name);
-    World world;
-    row.prepare(world.ring);
-    Virtqueue queue = world.queue(row.features);
-    std::vector<iovec> pieces = {{.iov_base = nullptr, .iov_len = 0}};
-    const auto result = queue.pop(Access::kDeviceReads, pieces);
-    ASSERT_FALSE(result);
-    EXPECT_THAT(result.error().message(), HasSubstr(row.message));
-    EXPECT_EQ(pieces.size(), 1U) << "nothing of the broken chain is left";
-  }
+  return rows;
+}
+
+const std::vector<HostileRow>& hostile_indirect() {
+  constexpr const char* kNotHere = "indirect descriptor where none";
+  static const std::vector<HostileRow> rows = {
+      {"without the feature",
+       {{false, 0, kIndirect, 16, kFakeIndirect}},
+       kNotHere,
+       0,
+       RingFeature::kEventIndex},
+      {"inside another",
+       {{false, 0, kIndirect, 16, kFakeIndirect}, {true, 0, kIndirect, 16, kFakeIndirect}},
+       kNotHere},
+      {"with next", {{false, 0, kIndirect, 16, kFakeIndirect | kFakeNext, 1}}, kNotHere},
+      {"odd size", {{false, 0, kIndirect, 17, kFakeIndirect}}, "indirect table of 17"},
+      {"empty", {{false, 0, kIndirect, 0, kFakeIndirect}}, "indirect table of 0"},
+      {"huge", {{false, 0, kIndirect, 0xfffffff0, kFakeIndirect}}, "indirect table of"},
+      {"outside",
+       {{false, 0, kFakeGuestBase + kMemory - 16, 32, kFakeIndirect}},
+       "indirect table that is not"},
+      {"loop",
+       {{false, 0, kIndirect, 32, kFakeIndirect},
+        {true, 0, kBuffers, 1, kFakeNext, 1},
+        {true, 1, kBuffers, 1, kFakeNext, 0}},
+       "without an end"},
+  };
+  return rows;
+}
+
+void expect_refused(World& world, const HostileRow& row) {
+  SCOPED_TRACE(row.name);
+  Virtqueue queue = world.queue(row.features);
+  std::vector<iovec> pieces = {{.iov_base = nullptr, .iov_len = 0}};
+  const auto result = queue.pop(Access::kDeviceReads, pieces);
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message(), HasSubstr(row.message));
+  EXPECT_EQ(pieces.size(), 1U) << "nothing of the broken chain is left";
+}
+
+class HostileRingTest : public testing::TestWithParam<HostileRow> {};
+
+TEST_P(HostileRingTest, IsRefused) {
+  World world;
+  for (const Entry& entry : GetParam().entries)
+    world.ring.describe_at(entry.indirect ? kIndirectOffset + 16ULL * entry.index : 16ULL * entry.index,
+                           entry.address, entry.length, entry.flags, entry.next);
+  world.ring.offer(GetParam().head);
+  expect_refused(world, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Chains, HostileRingTest, testing::ValuesIn(hostile_chains()));
+INSTANTIATE_TEST_SUITE_P(Indirect, HostileRingTest, testing::ValuesIn(hostile_indirect()));
+
+TEST(VirtqueueTest, RefusesAnIndexThatRunsAheadAndTooManyPieces) {
+  World ahead;
+  ahead.ring.set_available_index(kSize + 1);
+  expect_refused(ahead, {"index runs ahead", {}, "runs ahead"});
+  World many;
+  many.ring.describe(0, kIndirect, 16 * 300, kFakeIndirect);
+  for (uint16_t i = 0; i < 300; ++i)
+    many.ring.describe_at(kIndirectOffset + 16ULL * i, kBuffers, 1, kFakeNext, static_cast<uint16_t>(i + 1));
+  many.ring.offer(0);
+  expect_refused(many, {"too many pieces", {}, "too many pieces"});
 }
 
 TEST(VirtqueueTest, IndirectTablesAndEmptyPiecesAreFine) {
