@@ -1,4 +1,6 @@
 // Unary calls between client and server over socket pairs.
+#include <boost/asio/detached.hpp>
+
 #include "lib/ttrpc/codec.h"
 #include "lib/ttrpc/socket_fixture.h"
 
@@ -170,6 +172,54 @@ TEST_F(TtrpcSocketTest, PeerCheckRefusesAnotherUser) {
   ASSERT_EQ(::setegid(65534), 0);
   run(body());
   ASSERT_EQ(::setegid(0), 0);
+}
+
+TEST_F(TtrpcSocketTest, CancelledServeEndsItsHandlersAndCloses) {
+  auto body = [&]() -> Awaitable<> {
+    auto client = Client::create(serve(), "test");
+    TaskGroup calls(context_.get_executor(), nullptr);
+    auto call = [&]() -> Awaitable<> { co_await try_call(client, "Hang", ""); };
+    calls.spawn("call", call());
+    EXPECT_EQ(co_await try_call(client, "Echo", "x"), "x");
+    EXPECT_EQ(hanging_, 1);
+    group_.cancel();
+    co_await client->closed();
+    co_await group_.join();
+    co_await calls.join();
+  };
+  run(body());
+  EXPECT_EQ(hanging_, 0);
+  EXPECT_EQ(server_->connections(), 0U);
+}
+
+// A loop that is destroyed in the middle of everything: nothing may be touched after its end.
+TEST(TtrpcLifetimeTest, LoopDestroyedWithCallsAndStreamsPending) {
+  auto context = std::make_unique<asio::io_context>();
+  auto server = Server::create();
+  server->add("s", "Hang", [](std::string, RequestInfo) -> Awaitable<std::string> {
+    co_await pause_for(std::chrono::hours(1));
+    co_return "";
+  });
+  server->add_stream(
+      "s", "Stream", StreamResult::kMessages,
+      [](std::shared_ptr<Stream> stream, RequestInfo) -> Awaitable<> { co_await stream->receive(); });
+  int fds[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  const asio::generic::stream_protocol protocol(AF_UNIX, 0);
+  asio::co_spawn(*context, server->serve(StreamSocket(*context, protocol, fds[0]), Server::PeerCheck::kNone),
+                 asio::detached);
+  auto client = Client::create(StreamSocket(*context, protocol, fds[1]), "test");
+  for (int i = 0; i < 3; ++i) {
+    CallOptions options{std::chrono::hours(1), {}};
+    asio::co_spawn(*context, client->call("s", "Hang", "x", std::move(options)), asio::detached);
+  }
+  auto stream = client->open_stream("s", "Stream", StreamKind::kBidirectional, "", {});
+  asio::co_spawn(*context, stream->receive(), asio::detached);
+  context->poll();
+  EXPECT_EQ(server->connections(), 1U);
+  stream.reset();
+  client.reset();
+  context.reset();
 }
 
 TEST_F(TtrpcSocketTest, AMethodIsServedOnce) {
