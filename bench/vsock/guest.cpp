@@ -2,7 +2,9 @@
 // and powers off when told so. Static, without allocation in its loops.
 //
 //   1024 echo      every byte comes back
-//   1025 sink      counts until end of file, then answers the count (8 bytes, little-endian)
+//   1025 sink      takes a count (8 bytes, little-endian), reads as many bytes, or until end of file for 0,
+//   and answers
+//                  how many there were
 //   1026 source    takes a count (8 bytes), sends as many bytes, closes
 //   1027 call      takes a host port (4 bytes), connects there, relays both ways until both ends are done
 //   1028 silent    accepts and never reads
@@ -91,9 +93,14 @@ void echo(int fd) {
 }
 
 void sink(int fd) {
+  uint64_t wanted = 0;
+  if (!read_all(fd, &wanted, sizeof(wanted))) return;
   uint64_t total = 0;
-  for (ssize_t count = 0; (count = ::read(fd, buffer.data(), buffer.size())) > 0;)
+  while (wanted == 0 || total < wanted) {
+    const ssize_t count = ::read(fd, buffer.data(), buffer.size());
+    if (count <= 0) break;
     total += static_cast<uint64_t>(count);
+  }
   write_all(fd, reinterpret_cast<const char*>(&total), sizeof(total));
 }
 
