@@ -81,9 +81,23 @@ TEST_F(DocumentTest, NotToml) {
   folder_.write("configuration.toml", "[runtime]\nname = \n");
   EXPECT_THAT(error_of([&] { return load(folder_.request()); }),
               HasSubstr(folder_.file("configuration.toml") + ":2: not valid TOML at column"));
+  EXPECT_THAT(parse_toml("[|\n", "x").error().message(), HasSubstr("x:1: not valid TOML"));
   EXPECT_THAT(parse_toml(std::string((1u << 20) + 1, '#'), "x").error().message(),
               HasSubstr("larger than the 1 MiB"));
   EXPECT_THAT(parse_toml(std::string(9000, '.'), "x").error().message(), HasSubstr("more than 4096 dots"));
+}
+
+TEST_F(DocumentTest, CharactersBeyondAsciiBelongIntoStringsAndComments) {
+  for (const char* good : {"a = \"é\" # é", "a = 'é'", "a = \"\"\"é \"\" é\"\"\"\"\"", "a = '''é\n''é'''",
+                           "\"é\" = 1", "\xEF\xBB\xBF#", "a = \"\\\"é\"", "a = \"\" # é", "a = ''\n#é\n"}) {
+    EXPECT_TRUE(parse_toml(good, "x")) << good;
+  }
+  for (const char* bad : {"é = 1", "a = é", "a = \"\" é", "a = \"b\"\n[é]", "a = \"\"\"b\"\"\" é",
+                          "a = '''b'''''é", "a = \"b\né", "a = 1 \xE2\x80\x80"}) {
+    EXPECT_FALSE(parse_toml(bad, "x")) << bad;
+  }
+  EXPECT_THAT(parse_toml("a = 1\né = 2", "x").error().message(),
+              HasSubstr("x:2: not valid TOML: a character beyond ASCII"));
 }
 
 TEST_F(DocumentTest, DeepNestingIsRefused) {
