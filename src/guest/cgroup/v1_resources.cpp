@@ -142,8 +142,8 @@ void apply_rdma(const V1Folders& folders, const std::map<std::string, oci::RdmaL
 
 void apply_hugetlb(const V1Folders& folders, const std::vector<oci::HugepageLimit>& limits) {
   for (const oci::HugepageLimit& limit : limits) {
-    need(folders, "hugetlb")
-        .write("hugetlb." + huge_page_name(limit.page_size) + ".limit_in_bytes", std::to_string(limit.limit));
+    const std::string size = huge_page_name(limit.page_size);
+    need(folders, "hugetlb").write("hugetlb." + size + ".limit_in_bytes", std::to_string(limit.limit));
   }
 }
 
