@@ -28,6 +28,8 @@ class FakeSandbox : public Sandbox {
     std::optional<uint32_t> instant_exit;
     // When set, create_container() waits for it.
     std::shared_ptr<Event> create_gate;
+    // The same for kill().
+    std::shared_ptr<Event> kill_gate;
     ContainerStats stats;
     size_t made = 0;
     size_t stopped = 0;
@@ -98,6 +100,7 @@ class FakeSandbox : public Sandbox {
   Awaitable<> kill(std::string container_id, std::string exec_id, uint32_t signal, KillScope scope) override {
     script_->calls.push_back("kill " + container_id + " " + exec_id + " " + std::to_string(signal) +
                              (scope == KillScope::kAll ? " all" : ""));
+    if (script_->kill_gate) co_await script_->kill_gate->wait();
     if (find(container_id, exec_id).status.state == ProcessState::kStopped)
       throw Error(Code::kNotFound, "process of container " + container_id + " has ended");
     if (signal == 9 || signal == 15) exit(container_id, exec_id, 128 + signal);

@@ -84,6 +84,7 @@ Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings) {
   parts.make_sandbox = std::move(settings.make_sandbox);
   parts.load_config = std::move(settings.load_config);
   parts.events = std::make_shared<TaskEvents>(publisher, settings.manager);
+  parts.answer_limit = settings.answer_limit;
   parts.monitor_socket = std::move(settings.monitor_socket);
   parts.cgroups = host_cgroup_version();
   parts.shut_down = [over] { over->set(); };

@@ -10,6 +10,7 @@
 #include "host/shim/flags.h"
 #include "host/shim/pod.h"
 #include "host/shim/task_events.h"
+#include "host/shim/task_service.h"
 #include "lib/async/awaitable.h"
 #include "lib/fd/unique_fd.h"
 
@@ -22,6 +23,7 @@ struct ServeSettings {
   std::string ttrpc_address;
   std::string options;
   std::string monitor_socket;
+  Duration answer_limit = kAnswerLimit;
   SandboxFactory make_sandbox;
   ConfigLoader load_config;
 };

@@ -144,6 +144,7 @@ class ServiceTest : public testing::Test {
     settings.manager = manager_;
     settings.ttrpc_address = root_ + "/events";
     settings.options = start_options_;
+    settings.answer_limit = answer_limit_;
     settings.make_sandbox = [this](asio::any_io_executor executor, sandbox::SandboxConfig config,
                                    std::shared_ptr<sandbox::EventSink> events) {
       ++script_->made;
@@ -240,6 +241,7 @@ class ServiceTest : public testing::Test {
   std::string service_ = "containerd.task.v2.Task";
   Manager manager_ = Manager::kContainerd;
   std::string start_options_;
+  Duration answer_limit_ = kAnswerLimit;
   std::shared_ptr<Script> script_ = std::make_shared<Script>();
   std::vector<config::LoadRequest> loaded_;
   std::optional<Error> load_error_;

@@ -6,12 +6,13 @@
 
 #include <unistd.h>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "host/shim/convert.h"
 #include "host/shim/flags.h"
+#include "lib/async/deadline.h"
 #include "lib/log/log.h"
 #include "lib/oci/json.h"
 
@@ -24,12 +25,34 @@ namespace proto = containerd::task::v3;
 
 constexpr std::string_view kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
-// Runs a call to its end whatever happens to the caller.
-Awaitable<std::string> to_the_end(Awaitable<std::string> call) {
+constexpr Duration kNoLimit{0};
+
+// A call on its way, with or without somebody who waits for it.
+struct Running {
+  explicit Running(const asio::any_io_executor& executor) : waiter(executor) {}
+  asio::steady_timer waiter;
+  bool ended = false;
+  std::exception_ptr failed;
+  std::string answer;
+};
+
+// Runs a call to its end whatever happens to the caller, who waits for at most `limit`.
+Awaitable<std::string> to_the_end(Awaitable<std::string> call, Duration limit, std::string what) {
   const auto executor = co_await asio::this_coro::executor;
-  co_return co_await asio::co_spawn(
-      executor, std::move(call),
-      asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+  const auto running = std::make_shared<Running>(executor);
+  running->waiter.expires_at(limit == kNoLimit ? TimePoint::max() : std::chrono::steady_clock::now() + limit);
+  asio::co_spawn(executor, std::move(call), [running](const std::exception_ptr& failed, std::string answer) {
+    running->ended = true;
+    running->failed = failed;
+    running->answer = std::move(answer);
+    running->waiter.cancel();
+  });
+  boost::system::error_code woken;
+  if (!running->ended) co_await running->waiter.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  if (running->failed) std::rethrow_exception(running->failed);
+  if (running->ended) co_return std::move(running->answer);
+  if (!woken) throw_deadline_exceeded(what, limit);
+  throw Error(Code::kCancelled, what + ": nobody waits for the answer any more");
 }
 
 void check_id(const std::string& id, std::string_view what) {
@@ -84,34 +107,38 @@ Awaitable<std::string> TaskService::serve(std::shared_ptr<TaskService> self, std
 }
 
 template <typename Request, typename Response>
-void TaskService::add(ttrpc::Server& server, const std::string& method, Ending ending,
+void TaskService::add(ttrpc::Server& server, const std::string& method, Duration limit,
                       Awaitable<Response> (TaskService::*call)(Request)) {
-  const ttrpc::Handler handler = [self = shared_from_this(), method, ending, call](std::string payload,
-                                                                                   ttrpc::RequestInfo) {
-    Awaitable<std::string> answer = serve(self, method, call, std::move(payload));
-    return ending == Ending::kWithCaller ? std::move(answer) : to_the_end(std::move(answer));
+  const ttrpc::Handler handler = [self = shared_from_this(), method, limit, call](std::string payload,
+                                                                                  ttrpc::RequestInfo) {
+    return to_the_end(serve(self, method, call, std::move(payload)), limit, method);
   };
   for (const std::string_view service : kServices) server.add(std::string(service), method, handler);
 }
 
 void TaskService::add_to(ttrpc::Server& server) {
-  add(server, "Create", Ending::kByItself, &TaskService::create);
-  add(server, "Start", Ending::kByItself, &TaskService::start);
-  add(server, "State", Ending::kWithCaller, &TaskService::state);
-  add(server, "Delete", Ending::kByItself, &TaskService::remove);
-  add(server, "Pids", Ending::kWithCaller, &TaskService::pids);
-  add(server, "Pause", Ending::kByItself, &TaskService::pause);
-  add(server, "Resume", Ending::kByItself, &TaskService::resume);
-  add(server, "Checkpoint", Ending::kWithCaller, &TaskService::checkpoint);
-  add(server, "Kill", Ending::kByItself, &TaskService::kill);
-  add(server, "Exec", Ending::kByItself, &TaskService::exec);
-  add(server, "ResizePty", Ending::kWithCaller, &TaskService::resize_pty);
-  add(server, "CloseIO", Ending::kByItself, &TaskService::close_io);
-  add(server, "Update", Ending::kByItself, &TaskService::update);
-  add(server, "Wait", Ending::kWithCaller, &TaskService::wait);
-  add(server, "Stats", Ending::kWithCaller, &TaskService::stats);
-  add(server, "Connect", Ending::kWithCaller, &TaskService::connect);
-  add(server, "Shutdown", Ending::kByItself, &TaskService::shutdown);
+  const Duration limit = parts_.answer_limit;
+  add(server, "Create", kNoLimit, &TaskService::create);
+  add(server, "Start", kNoLimit, &TaskService::start);
+  add(server, "State", limit, &TaskService::state);
+  add(server, "Delete", limit, &TaskService::remove);
+  add(server, "Pids", limit, &TaskService::pids);
+  add(server, "Pause", limit, &TaskService::pause);
+  add(server, "Resume", limit, &TaskService::resume);
+  add(server, "Checkpoint", limit, &TaskService::checkpoint);
+  add(server, "Kill", limit, &TaskService::kill);
+  add(server, "Exec", limit, &TaskService::exec);
+  add(server, "ResizePty", limit, &TaskService::resize_pty);
+  add(server, "CloseIO", limit, &TaskService::close_io);
+  add(server, "Update", limit, &TaskService::update);
+  add(server, "Stats", limit, &TaskService::stats);
+  add(server, "Connect", limit, &TaskService::connect);
+  add(server, "Shutdown", limit, &TaskService::shutdown);
+  // The only call that may last as long as the container; it ends with its caller.
+  const ttrpc::Handler wait = [self = shared_from_this()](std::string payload, ttrpc::RequestInfo) {
+    return serve(self, "Wait", &TaskService::wait, std::move(payload));
+  };
+  for (const std::string_view service : kServices) server.add(std::string(service), "Wait", wait);
 }
 
 config::LoadRequest TaskService::load_request(const google::protobuf::Any& options,
@@ -147,6 +174,7 @@ Awaitable<proto::CreateTaskResponse> TaskService::create(proto::CreateTaskReques
 
   config::LoadRequest where = load_request(request.options(), container.spec);
   const uint32_t pid = co_await pod_.create_container(std::move(container), std::move(where));
+  created_ = true;
   parts_.events->created(request, pid);
   proto::CreateTaskResponse response;
   response.set_pid(pid);
@@ -299,7 +327,8 @@ Awaitable<TaskService::Empty> TaskService::shutdown(proto::ShutdownRequest reque
     log::debug("Shutdown is not for this shim yet: containers are left", {{"id", request.id()}});
     co_return Empty();
   }
-  if (!pod_.sandbox()) log::debug("Shutdown without a sandbox: the shim ends", {{"id", request.id()}});
+  if (!created_)
+    log::warning("Shutdown before any container was created: the shim ends", {{"id", request.id()}});
   co_await pod_.stop();
   parts_.shut_down();
   co_return Empty();

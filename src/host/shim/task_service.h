@@ -16,6 +16,10 @@
 
 namespace kata::shim {
 
+// Every answer but those of Create, Start and Wait comes within this time: containerd's callers clean up by
+// force otherwise.
+inline constexpr Duration kAnswerLimit = std::chrono::seconds(10);
+
 // Every method is one call; errors carry the codes that containerd decides by. Calls that change something
 // run to their end even when the caller goes away in the middle.
 class TaskService : public std::enable_shared_from_this<TaskService> {
@@ -31,6 +35,7 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
     ConfigLoader load_config;
     std::shared_ptr<TaskEvents> events;
     CgroupVersion cgroups = CgroupVersion::kV1;
+    Duration answer_limit = kAnswerLimit;
     // Path of the management socket; empty = none.
     std::string monitor_socket;
     // Asks the process to end; called once the sandbox is gone, before the answer to Shutdown is sent.
@@ -63,10 +68,9 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   Awaitable<containerd::task::v3::ConnectResponse> connect(containerd::task::v3::ConnectRequest request);
   Awaitable<Empty> shutdown(containerd::task::v3::ShutdownRequest request);
 
-  // Whether a call is cancelled when its caller's connection ends.
-  enum class Ending { kWithCaller, kByItself };
+  // `limit`: how long the caller waits for the answer; the call itself goes on. Zero = no limit.
   template <typename Request, typename Response>
-  void add(ttrpc::Server& server, const std::string& method, Ending ending,
+  void add(ttrpc::Server& server, const std::string& method, Duration limit,
            Awaitable<Response> (TaskService::*call)(Request));
   template <typename Request, typename Response>
   static Awaitable<std::string> serve(std::shared_ptr<TaskService> self, std::string method,
@@ -76,6 +80,8 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
 
   Parts parts_;
   Pod pod_;
+  // Whether there ever was a container.
+  bool created_ = false;
 };
 
 }  // namespace kata::shim

@@ -387,6 +387,23 @@ TEST_F(TaskServiceTest, ACreateOutlivesItsCaller) {
   });
 }
 
+TEST_F(TaskServiceTest, AHangingCallIsAnsweredInTimeAndGoesOn) {
+  answer_limit_ = std::chrono::milliseconds(50);
+  script_->kill_gate = std::make_shared<kata::Event>(loop_.get_executor());
+  serve_and([this]() -> Awaitable<> {
+    const auto client = co_await connect();
+    co_await create_and_start(client, "c1");
+    auto kill = of<proto::KillRequest>("c1");
+    kill.set_signal(9);
+    const Error error = co_await failure(client, "Kill", kill);
+    EXPECT_EQ(error.code(), Code::kDeadlineExceeded);
+    EXPECT_EQ(error.message(), "Kill: not done within 50 ms");
+    script_->kill_gate->set();
+    const auto exit = co_await call<proto::WaitResponse>(client, "Wait", of<proto::WaitRequest>("c1"));
+    EXPECT_EQ(exit.exit_status(), 137U);
+  });
+}
+
 TEST_F(TaskServiceTest, ShutdownLetsACreateFinish) {
   script_->create_gate = std::make_shared<kata::Event>(loop_.get_executor());
   serve_and([this]() -> Awaitable<> {
