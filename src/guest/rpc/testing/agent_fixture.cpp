@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <fcntl.h>
@@ -25,7 +27,10 @@ namespace kata::rpc {
 namespace {
 
 constexpr std::chrono::seconds kLimit{20};
-constexpr const char* kCgroupParent = "kata-agent-test";
+const std::string& cgroup_parent() {
+  static const std::string name = "kata-agent-test-" + std::to_string(::getpid());
+  return name;
+}
 
 // Pid 1 of the namespaces is a shell, so that the agent is not: it must not believe to be a guest's init.
 constexpr const char* kScript =
@@ -50,9 +55,17 @@ void collect_cgroups(const fs::path& root, std::vector<std::string>& out) {
   for (fs::recursive_directory_iterator it(root, fs::directory_options::skip_permission_denied, ignored), end;
        it != end; it.increment(ignored)) {
     if (it.depth() > 4) it.disable_recursion_pending();
-    if (it->path().string().find(kCgroupParent) != std::string::npos && it->is_directory(ignored))
+    if (it->path().string().find(cgroup_parent()) != std::string::npos && it->is_directory(ignored))
       out.push_back(it->path());
   }
+}
+
+// The engine leaves the parents of a cgroup alone, as runc does: they are a pod's.
+void remove_cgroup_parents() {
+  ::rmdir(("/sys/fs/cgroup/" + cgroup_parent()).c_str());
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/sys/fs/cgroup", ignored))
+    ::rmdir((entry.path() / cgroup_parent()).c_str());
 }
 
 std::vector<std::string> children_of(pid_t pid) {
@@ -70,6 +83,10 @@ void append_list(std::string& out, const char* name, const std::vector<std::stri
 
 }  // namespace
 
+const char* vm_socket() {
+  return std::getenv("KATA_AGENT_VM_SOCKET");
+}
+
 std::string Residue::text() const {
   std::string out;
   append_list(out, "mounts", mounts);
@@ -83,13 +100,13 @@ void AgentTest::SetUp() {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   if (::access("/bin/busybox", X_OK) != 0)
     GTEST_SKIP() << "needs a static /bin/busybox (package busybox-static)";
-  if (!fs::exists(agent_program()))
+  if (vm_socket() == nullptr && !fs::exists(agent_program()))
     GTEST_SKIP() << "needs " << agent_program() << ": build the target kata-agent";
   std::string pattern = (fs::temp_directory_path() / "agent-test.XXXXXX").string();
   ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
   folder_ = pattern;
   make_rootfs();
-  start_agent();
+  if (vm_socket() == nullptr) start_agent();
   connect();
 }
 
@@ -103,20 +120,22 @@ void AgentTest::TearDown() {
     run_until([this] { return box_->status().has_value(); });
   }
   if (!folder_.empty()) fs::remove_all(folder_);
+  remove_cgroup_parents();
   if (HasFailure()) std::fprintf(stderr, "agent's log:\n%s", log_.c_str());
 }
 
 void AgentTest::make_rootfs() {
+  const std::string root = folder_ + "/rootfs";
   for (const char* name : {"bin", "etc", "proc", "sys", "dev", "tmp", "run", "root"})
-    fs::create_directories(rootfs() + "/" + name);
+    fs::create_directories(root + "/" + name);
   fs::permissions(folder_, fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec);
-  fs::copy_file("/bin/busybox", rootfs() + "/bin/busybox");
+  fs::copy_file("/bin/busybox", root + "/bin/busybox");
   for (const char* name : {"sh",   "echo", "cat", "id",   "sleep", "true",     "false",    "ls",
                            "kill", "env",  "pwd", "head", "dd",    "hostname", "readlink", "stty",
                            "wc",   "ps",   "seq", "yes",  "tail",  "touch",    "stat",     "grep"}) {
-    fs::create_symlink("busybox", rootfs() + "/bin/" + name);
+    fs::create_symlink("busybox", root + "/bin/" + name);
   }
-  std::ofstream(rootfs() + "/etc/passwd") << "root:x:0:0:root:/root:/bin/sh\n";
+  std::ofstream(root + "/etc/passwd") << "root:x:0:0:root:/root:/bin/sh\n";
 }
 
 void AgentTest::start_agent() {
@@ -146,7 +165,7 @@ void AgentTest::start_agent() {
 }
 
 void AgentTest::connect() {
-  const std::string path = folder_ + "/agent.sock";
+  const std::string path = vm_socket() != nullptr ? vm_socket() : folder_ + "/agent.sock";
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
@@ -157,10 +176,46 @@ void AgentTest::connect() {
   socklen_t length = sizeof peer;
   ASSERT_EQ(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
   agent_pid_ = peer.pid;
+  if (vm_socket() != nullptr) connect_to_vm(fd.get());
   set_nonblocking(fd.get());
   StreamSocket socket(io_);
   socket.assign(asio::generic::stream_protocol(AF_UNIX, 0), fd.release());
   client_ = ttrpc::Client::create(std::move(socket), "agent");
+}
+
+void AgentTest::connect_to_vm(int fd) {
+  write_all(fd, "CONNECT 1024\n", "the VM's socket");
+  std::string line;
+  for (char c = 0; c != '\n' && ::read(fd, &c, 1) == 1;) line.push_back(c);
+  ASSERT_TRUE(line.starts_with("OK")) << line;
+}
+
+void AgentTest::upload_rootfs() {
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ + "/rootfs")) {
+    grpc::CopyFileRequest request;
+    request.set_path(rootfs() + entry.path().string().substr((folder_ + "/rootfs").size()));
+    request.set_dir_mode(0755);
+    if (entry.is_symlink()) {
+      request.set_file_mode(S_IFLNK | 0777);
+      request.set_data(fs::read_symlink(entry.path()));
+    } else if (entry.is_directory()) {
+      request.set_file_mode(S_IFDIR | 0755);
+    } else {
+      request.set_file_mode(S_IFREG | 0755);
+      const std::string content = read_file(entry.path());
+      request.set_file_size(static_cast<int64_t>(content.size()));
+      constexpr size_t kChunk = size_t{1} << 20;
+      for (size_t at = 0; at + kChunk < content.size(); at += kChunk) {
+        request.set_offset(static_cast<int64_t>(at));
+        request.set_data(content.substr(at, kChunk));
+        ASSERT_EQ(code_of("CopyFile", request), Code::kOk) << last_error();
+      }
+      const size_t rest = content.size() % kChunk;
+      request.set_offset(static_cast<int64_t>(content.size() - rest));
+      request.set_data(content.substr(content.size() - rest));
+    }
+    ASSERT_EQ(code_of("CopyFile", request), Code::kOk) << last_error();
+  }
 }
 
 Awaitable<> AgentTest::read_log(UniqueFd fd) {
@@ -224,6 +279,7 @@ void AgentTest::create_sandbox(const std::string& id) {
   request.set_sandbox_id(id);
   request.set_hostname("pod-host");
   ASSERT_EQ(code_of("CreateSandbox", request), Code::kOk) << last_error();
+  if (vm_socket() != nullptr) upload_rootfs();
 }
 
 grpc::CreateContainerRequest AgentTest::container(const std::string& id,
@@ -248,7 +304,7 @@ grpc::CreateContainerRequest AgentTest::container(const std::string& id,
             {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"});
   add_mount(spec, "/tmp", "tmpfs", {"nosuid"});
   for (const char* type : {"ipc", "uts", "mount"}) spec.mutable_linux()->add_namespaces()->set_type(type);
-  spec.mutable_linux()->set_cgroupspath(std::string("/") + kCgroupParent + "/" + id);
+  spec.mutable_linux()->set_cgroupspath("/" + cgroup_parent() + "/" + id);
   return request;
 }
 
@@ -309,8 +365,13 @@ std::string AgentTest::guest(const std::string& path) const {
   return "/proc/" + std::to_string(agent_pid_) + "/root" + path;
 }
 
+std::string AgentTest::rootfs() const {
+  return vm_socket() != nullptr ? "/run/kata-containers/shared/containers/rootfs" : folder_ + "/rootfs";
+}
+
 Residue AgentTest::residue() const {
   Residue found;
+  if (vm_socket() != nullptr) return found;
   const auto entries =
       kernel::parse_mountinfo(read_file("/proc/" + std::to_string(agent_pid_) + "/mountinfo"));
   if (entries) {
@@ -320,7 +381,7 @@ Residue AgentTest::residue() const {
   for (fs::recursive_directory_iterator it(guest("/run"), ignored), end; it != end; it.increment(ignored))
     found.folders.push_back(it->path());
   collect_cgroups("/sys/fs/cgroup", found.cgroups);
-  std::erase_if(found.cgroups, [](const std::string& path) { return path.ends_with(kCgroupParent); });
+  std::erase_if(found.cgroups, [](const std::string& path) { return path.ends_with(cgroup_parent()); });
   found.processes = children_of(agent_pid_);
   for (auto* list : {&found.mounts, &found.folders, &found.cgroups}) std::ranges::sort(*list);
   return found;

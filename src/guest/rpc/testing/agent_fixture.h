@@ -26,6 +26,9 @@
 namespace kata::rpc {
 
 inline constexpr const char* kAgent = "grpc.AgentService";
+// The socket of a running VM, null without one.
+const char* vm_socket();
+
 inline constexpr const char* kExtra = "katacpp.agent.v1.Extra";
 
 // What an agent holds: compared before and after.
@@ -83,15 +86,17 @@ class AgentTest : public testing::Test {
   [[nodiscard]] Residue residue() const;
   // A path of the agent's mount namespace, seen from here.
   [[nodiscard]] std::string guest(const std::string& path) const;
-  [[nodiscard]] std::string rootfs() const { return folder_ + "/rootfs"; }
+  [[nodiscard]] std::string rootfs() const;
   [[nodiscard]] const std::string& folder() const { return folder_; }
   [[nodiscard]] pid_t agent_pid() const { return agent_pid_; }
   [[nodiscard]] const std::string& log() const { return log_; }
 
  private:
   void make_rootfs();
+  void upload_rootfs();
   void start_agent();
   void connect();
+  void connect_to_vm(int fd);
   Awaitable<> read_log(UniqueFd fd);
 
   asio::io_context io_;
