@@ -16,8 +16,9 @@ namespace {
 
 using Params = std::vector<std::string>;
 
-// COMMAND_LINE_SIZE of x86 and arm64, with its terminating NUL.
-constexpr std::size_t kMostBytes = 2047;
+// COMMAND_LINE_SIZE of x86 and arm64 is 2048 with the terminating NUL; 512 bytes are left to the driver's
+// words.
+constexpr std::size_t kMostBytes = 2047 - 512;
 
 constexpr std::string_view kMemAgentEnable = "agent.mem_agent_enable";
 
@@ -107,16 +108,11 @@ void add_extensions(Params& params, const std::vector<ExtensionImage>& images) {
 }
 
 void add_fixed(Params& params, const Config& config) {
-  // A panic resets at once; the VMM is told to end instead, so that a dead guest is noticed within a second.
-  params.insert(params.end(),
-                {"reboot=k", "panic=-1", "systemd.unit=kata-containers.target",
-                 "systemd.mask=systemd-networkd.service", "systemd.mask=systemd-networkd.socket"});
+  params.insert(params.end(), {"systemd.unit=kata-containers.target", "systemd.mask=systemd-networkd.service",
+                               "systemd.mask=systemd-networkd.socket"});
   if (config.hypervisor_name == "qemu") {
     params.push_back(config.hypervisor.disable_guest_selinux ? "selinux=0" : "selinux=1");
   }
-  // Each line on an emulated serial port costs boot time; warnings, errors and a panic are printed all the
-  // same.
-  if (!config.hypervisor.enable_debug) params.push_back("quiet");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The guest kernel's command line, as far as it does not depend on the machine (the driver adds its console).
+// The guest kernel's command line, as far as it does not depend on the machine: how it resets, what it
+// does after a panic, where its console is and how much it prints there are words of the driver.
 #pragma once
 
 #include <string>

@@ -21,8 +21,8 @@ Config plain() {
 
 TEST(GuestCommandLine, WholeLineForAnInitrd) {
   EXPECT_EQ(guest_command_line(plain()),
-            "reboot=k panic=-1 systemd.unit=kata-containers.target systemd.mask=systemd-networkd.service "
-            "systemd.mask=systemd-networkd.socket selinux=0 quiet agent.cdh_api_timeout=50 cgroup_no_v1=all "
+            "systemd.unit=kata-containers.target systemd.mask=systemd-networkd.service "
+            "systemd.mask=systemd-networkd.socket selinux=0 agent.cdh_api_timeout=50 cgroup_no_v1=all "
             "last=\"a b\"");
 }
 
@@ -48,11 +48,11 @@ TEST(GuestCommandLine, RootOfAnImage) {
   };
   const Row rows[] = {
       {"virtio-blk-pci", "ext4",
-       "root=/dev/vda1 rootflags=data=ordered,errors=remount-ro ro rootfstype=ext4 reboot=k"},
-      {"virtio-blk-mmio", "xfs", "root=/dev/vda1 rootflags=ro rootfstype=xfs reboot=k"},
+       "root=/dev/vda1 rootflags=data=ordered,errors=remount-ro ro rootfstype=ext4 systemd.unit="},
+      {"virtio-blk-mmio", "xfs", "root=/dev/vda1 rootflags=ro rootfstype=xfs systemd.unit="},
       {"virtio-pmem", "ext4",
-       "root=/dev/pmem0p1 rootflags=dax,data=ordered,errors=remount-ro ro rootfstype=ext4 reboot=k"},
-      {"virtio-pmem", "erofs", "root=/dev/pmem0p1 rootflags=dax ro rootfstype=erofs reboot=k"},
+       "root=/dev/pmem0p1 rootflags=dax,data=ordered,errors=remount-ro ro rootfstype=ext4 systemd.unit="},
+      {"virtio-pmem", "erofs", "root=/dev/pmem0p1 rootflags=dax ro rootfstype=erofs systemd.unit="},
   };
   for (const Row& row : rows) {
     Config config = plain();
@@ -78,18 +78,18 @@ TEST(GuestCommandLine, VerityTakesNoDax) {
   EXPECT_TRUE(guest_command_line(config).starts_with(
       "dm-mod.create=\"dm-verity,,,ro,0 16 verity 1 /dev/pmem0p1 /dev/pmem0p2 4096 1024 2 0 sha256 ab cd\" "
       "root=/dev/dm-0 "
-      "rootflags=data=ordered,errors=remount-ro ro rootfstype=ext4 reboot=k"));
+      "rootflags=data=ordered,errors=remount-ro ro rootfstype=ext4 systemd.unit="));
 }
 
 TEST(GuestCommandLine, TooLongIsRefused) {
   Config config = plain();
   config.hypervisor.kernel_params = "x";
   const std::size_t rest = guest_command_line(config).size() - 1;
-  config.hypervisor.kernel_params = std::string(2047 - rest, 'x');
-  EXPECT_EQ(guest_command_line(config).size(), 2047u);
+  config.hypervisor.kernel_params = std::string(1535 - rest, 'x');
+  EXPECT_EQ(guest_command_line(config).size(), 1535u);
   config.hypervisor.kernel_params += 'x';
   EXPECT_THAT(error_of([&] { return guest_command_line(config); }),
-              HasSubstr("has 2048 bytes, and the kernel reads only 2047"));
+              HasSubstr("has 1536 bytes, and there is room for 1535"));
 }
 
 TEST(KernelParams, SplitRespectsQuotes) {

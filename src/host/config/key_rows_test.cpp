@@ -293,5 +293,14 @@ TEST(KeyRows, RowsNameRealKeys) {
   }
 }
 
+// The tables of rows of the other folders: a Use without a test that asks for its rows would promise nothing.
+TEST(KeyRows, EveryUseHasItsTest) {
+  const std::pair<Use, const char*> places[] = {{Use::kVm, "src/host/sandbox/vm_plan_test.cpp"}};
+  for (const auto& [use, file] : places) {
+    EXPECT_FALSE(keys_with(use).empty());
+    EXPECT_THAT(read_file(file), HasSubstr("keys_without_row(config::Use::k")) << file;
+  }
+}
+
 }  // namespace
 }  // namespace kata::config

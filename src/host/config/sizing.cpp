@@ -111,4 +111,12 @@ VmSize size_vm(const Config& config, const PodLimits& limits, const HostFacts& h
   return size;
 }
 
+void apply_limits(Config& config, const PodLimits& limits, const HostFacts& host) {
+  const VmSize size = size_vm(config, limits, host);
+  config.hypervisor.default_vcpus = size.vcpus;
+  config.hypervisor.default_maxvcpus = size.max_vcpus;
+  config.hypervisor.default_memory = size.memory_mib;
+  config.hypervisor.default_maxmemory = size.max_memory_mib;
+}
+
 }  // namespace kata::config

@@ -37,4 +37,8 @@ struct VmSize {
 // management the file's sizes stay. Throws kInvalidArgument when the memory is below what the VMM can start.
 VmSize size_vm(const Config& config, const PodLimits& limits, const HostFacts& host);
 
+// Writes that size into default_vcpus, default_maxvcpus, default_memory and default_maxmemory, which is what
+// everything that comes later looks at.
+void apply_limits(Config& config, const PodLimits& limits, const HostFacts& host);
+
 }  // namespace kata::config

@@ -107,6 +107,15 @@ TEST(Sizing, TooSmallOrTooLargeIsRefused) {
               HasSubstr("raise hypervisor.qemu.default_memory"));
 }
 
+TEST(Sizing, AppliedLimitsReplaceTheFilesSizes) {
+  Config config = shipped();
+  apply_limits(config, {.vcpus = 2, .memory_mib = 512}, kHost);
+  EXPECT_EQ(config.hypervisor.default_vcpus, 3);
+  EXPECT_EQ(config.hypervisor.default_maxvcpus, 3u);
+  EXPECT_EQ(config.hypervisor.default_memory, 544u);
+  EXPECT_EQ(config.hypervisor.default_maxmemory, 1000u);
+}
+
 TEST(Limits, SpecBeforeAnnotations) {
   oci::Spec spec;
   spec.annotations = cri("50000", "100000", "268435456");
