@@ -152,9 +152,8 @@ std::string guest_command_line(const Config& config) {
   std::string line = join_kernel_params(params);
   if (line.size() > kMostBytes) {
     throw Error(Code::kInvalidArgument, "the guest kernel's command line has " + std::to_string(line.size()) +
-                                            " bytes, and the kernel reads only " +
-                                            std::to_string(kMostBytes) + "; shorten " +
-                                            config.describe("hypervisor.kernel_params"));
+                                            " bytes, and there is room for " + std::to_string(kMostBytes) +
+                                            "; shorten " + config.describe("hypervisor.kernel_params"));
   }
   return line;
 }

@@ -17,8 +17,8 @@ std::string agent_kernel_params(const Config& config);
 
 // Root device of an `image` (nothing for an initrd), fixed parameters, the agent's, then kernel_params of the
 // file and its annotations, so that those win in the guest. Throws kInvalidArgument: the boot disk driver has
-// no root device name, the verity data is broken, or the line is longer than the guest kernel reads (2047
-// bytes; it would cut it silently).
+// no root device name, the verity data is broken, or the line and the driver's words are longer than
+// the guest kernel reads (it would cut them silently).
 std::string guest_command_line(const Config& config);
 
 }  // namespace kata::config
