@@ -84,7 +84,7 @@ class Guest:
             return file.read()
 
     def dial(self, port, timeout=20.0):
-        """One attempt: a connected socket, or None when nobody listens."""
+        """One attempt: a connected socket, or None when nobody listens or nothing answers in `timeout` seconds."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(timeout)
         try:
@@ -97,18 +97,19 @@ class Guest:
                     connection.close()
                     return None
                 line += byte
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             connection.close()
             return None
         if not line.startswith(b"OK "):
             raise AssertionError(f"answer to CONNECT: {line!r}")
+        connection.settimeout(20)
         return connection
 
     def connect(self, port, limit=30.0):
         """Tries every 10 ms until somebody listens."""
         end = time.monotonic() + limit
         while True:
-            connection = self.dial(port)
+            connection = self.dial(port, 2)
             if connection is not None:
                 return connection
             if self.device.poll() is not None or self.qemu.poll() is not None:
