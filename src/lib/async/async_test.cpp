@@ -180,6 +180,19 @@ TEST(ChildProcessTest, DescriptorsArriveFromThreeOn) {
   ::close(other[0]);
 }
 
+TEST(ChildProcessTest, OtherDescriptorsStayBehindEvenWithoutCloseOnExec) {
+  asio::io_context context;
+  const UniqueFd open(::open("/dev/null", O_RDONLY));
+  const UniqueFd given(::open("/dev/null", O_RDONLY));
+  Command command;
+  command.argv = {"sh", "-c",
+                  "test ! -e /proc/self/fd/" + std::to_string(open.get()) + " -a -e /proc/self/fd/" +
+                      std::to_string(given.get())};
+  command.inherit = {given.get()};
+  const auto child = ChildProcess::start(context.get_executor(), command);
+  EXPECT_EQ(run(context, child->wait()).code, 0);
+}
+
 TEST(ChildProcessTest, StopKillsWhatIgnoresTheRequest) {
   asio::io_context context;
   Command command;

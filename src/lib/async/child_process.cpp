@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -61,6 +62,9 @@ void reset_signals() {
 
 void place_descriptors(const Prepared& prepared, int report_fd) {
   const Command& command = *prepared.command;
+  // Asio opens and accepts its sockets without close-on-exec. A child that holds one keeps the connection
+  // open after this process is gone, and the peer waits for ever.
+  if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) fail(report_fd, 0);
   std::array<int, 3> wanted = {command.stdin_fd, command.stdout_fd, command.stderr_fd};
   for (int& fd : wanted) {
     if (fd < 0) fd = prepared.null_fd;
