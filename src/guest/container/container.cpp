@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <csignal>
 #include <sys/syscall.h>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "guest/container/init/stage.h"
@@ -45,6 +47,33 @@ Awaitable<> run_agent_hooks(const std::vector<oci::Hook>& hooks, std::string kin
   auto body = [&hooks, kind, state] { run_hooks(hooks, kind, state); };
   std::string what = kind + " hooks";
   co_await run_in_child(std::move(body), limit_of(hooks), std::move(what));
+}
+
+// The namespaces that the clone itself needs: the pid namespace, and for a new user namespace what it joins.
+std::vector<UniqueFd> open_namespaces(PlannedContainer& planned, SpawnRequest& spawn) {
+  std::vector<UniqueFd> opened;
+  if (!planned.pid_namespace.empty()) {
+    opened.push_back(open_file(planned.pid_namespace, O_RDONLY));
+    spawn.pid_namespace_fd = opened.back().get();
+  }
+  if (!planned.plan.container->user_namespace) return opened;
+  std::erase_if(planned.plan.joins, [&](const NamespaceJoin& join) {
+    if (join.kind != CLONE_NEWIPC && join.kind != CLONE_NEWUTS) return false;
+    opened.push_back(open_file(join.path, O_RDONLY));
+    spawn.birth_namespaces.emplace_back(opened.back().get(), static_cast<int>(join.kind));
+    return true;
+  });
+  return opened;
+}
+
+// The stage in a user namespace cannot reach its own file for it.
+void set_oom_score(pid_t pid, const oci::Process& process) {
+  if (!process.oom_score_adj) return;
+  try {
+    write_existing("/proc/" + std::to_string(pid) + "/oom_score_adj", std::to_string(*process.oom_score_adj));
+  } catch (const Error& error) {
+    log::warning("oomScoreAdj is not applied", {{"error", error.message()}});
+  }
 }
 
 }  // namespace
@@ -96,22 +125,32 @@ Awaitable<> Container::build(asio::any_io_executor executor, const cgroup::Hiera
   plan_container(launch_, {});
   cgroup_ = cgroup::Cgroup::create(executor, hierarchy, cgroup::path_of(config.cgroups_path, launch_.id));
   if (config.resources) cgroup_->apply(*config.resources);
-  const PlannedContainer planned = plan_container(launch_, cgroup_->folders());
+  PlannedContainer planned = plan_container(launch_, cgroup_->folders());
   SpawnRequest spawn;
   spawn.namespaces = planned.clone_flags;
   spawn.cgroup_fd = cgroup_->directory();
   spawn.cgroup_entry_files = cgroup_->entry_files();
-  UniqueFd pid_namespace;
-  if (!planned.pid_namespace.empty()) pid_namespace = open_file(planned.pid_namespace, O_RDONLY);
-  spawn.pid_namespace_fd = pid_namespace.get();
-  stage_ = StageClient::start(executor, Role::kInit, planned.plan, std::move(spawn), launch_.pipe_size);
+  const auto opened = open_namespaces(planned, spawn);
+  const auto trees = make_id_mapped_trees(launch_.spec, *planned.plan.container, spawn.descriptors);
+  const uint32_t owner = owner_of_streams(*launch_.spec.process);
+  stage_ =
+      StageClient::start(executor, Role::kInit, planned.plan, std::move(spawn), launch_.pipe_size, owner);
   init_ = stage_->process();
   StageClient::Answers answers;
-  answers.map_user = [&config](pid_t pid) {
+  answers.map_user = [this, &config](pid_t pid) {
     map_user_namespace(pid, config.uid_mappings, config.gid_mappings);
+    set_oom_score(pid, *launch_.spec.process);
   };
   answers.run_hooks = [this](pid_t pid) -> Awaitable<> { return run_create_hooks(pid); };
   co_await with_deadline(stage_->until_ready(std::move(answers)), kSetupLimit, "setting up the container");
+}
+
+uint32_t Container::owner_of_streams(const oci::Process& process) const {
+  if (!launch_.spec.linux_config) return process.user.uid;
+  const oci::Linux& config = *launch_.spec.linux_config;
+  const bool mapped = std::any_of(config.namespaces.begin(), config.namespaces.end(),
+                                  [](const oci::Namespace& entry) { return entry.type == "user"; });
+  return mapped ? outer_id(process.user.uid, config.uid_mappings) : process.user.uid;
 }
 
 Awaitable<> Container::run_create_hooks(pid_t pid) {
@@ -158,7 +197,9 @@ Awaitable<std::shared_ptr<Process>> Container::exec(oci::Process process) {
   spawn.cgroup_entry_files = cgroup_->entry_files();
   spawn.pid_namespace_fd = init.get();
   spawn.descriptors = {init.get()};
-  const auto stage = StageClient::start(executor, Role::kExec, plan, std::move(spawn), launch_.pipe_size);
+  const uint32_t owner = owner_of_streams(process);
+  const auto stage =
+      StageClient::start(executor, Role::kExec, plan, std::move(spawn), launch_.pipe_size, owner);
   std::exception_ptr failure;
   try {
     co_await with_deadline(stage->until_running(StageClient::Begin::kAlreadyStarted), kSetupLimit,

@@ -83,6 +83,7 @@ class Container : public std::enable_shared_from_this<Container> {
   Awaitable<> build(asio::any_io_executor executor, const cgroup::Hierarchy& hierarchy);
   Awaitable<> run_create_hooks(pid_t pid);
   Awaitable<> kill_all();
+  [[nodiscard]] uint32_t owner_of_streams(const oci::Process& process) const;
 
   LaunchSpec launch_;
   std::unique_ptr<cgroup::Cgroup> cgroup_;

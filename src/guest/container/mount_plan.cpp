@@ -27,7 +27,10 @@ std::string clean(const std::string& path) {
 
 MountPlan plan_mount(const oci::Mount& mount, bool unified) {
   if (mount.destination.empty()) throw Error(Code::kInvalidArgument, "mounts: a mount has no destination");
-  const kernel::MountOptions options = kernel::parse_mount_options(mount.options);
+  // The words about ids are not the file system's.
+  std::vector<std::string> words = mount.options;
+  std::erase_if(words, [](const std::string& word) { return word == "idmap" || word == "ridmap"; });
+  const kernel::MountOptions options = kernel::parse_mount_options(words);
   MountPlan plan;
   // A relative destination counts from the root.
   plan.target = clean(mount.destination);

@@ -11,7 +11,7 @@ namespace {
 template <typename Archive>
 void fields(Archive& archive, MountPlan& v) {
   archive(v.source, v.target, v.fstype, v.data, v.flags, v.cleared, v.propagation, v.recursive_set,
-          v.recursive_clear, v.tmpcopyup, v.idmap_fd, v.cgroup);
+          v.recursive_clear, v.tmpcopyup, v.tree_fd, v.cgroup);
 }
 template <typename Archive>
 void fields(Archive& archive, DevicePlan& v) {

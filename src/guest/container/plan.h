@@ -30,8 +30,8 @@ struct MountPlan {
   std::string source, target, fstype, data;
   uint64_t flags = 0, cleared = 0, propagation = 0, recursive_set = 0, recursive_clear = 0;
   bool tmpcopyup = false;
-  // Descriptor of a user namespace with the mount's id mappings; -1 = none.
-  int32_t idmap_fd = -1;
+  // Descriptor of a detached, id-mapped tree that takes the place of the source; -1 = none.
+  int32_t tree_fd = -1;
   CgroupView cgroup = CgroupView::kNone;
 };
 
@@ -117,7 +117,8 @@ struct ContainerPlan {
   bool agent_hooks = false;
   // Offsets of a new time namespace in the format of /proc/self/timens_offsets; empty = none.
   std::string time_offsets;
-  // CLONE_NEWUSER is part of the clone: ids are mapped by the agent, devices are bind mounts.
+  // CLONE_NEWUSER is part of the clone: ids are mapped by the agent, devices are bind mounts, and what the
+  // agent does for the stage (oom_score_adj) is left out here.
   bool user_namespace = false;
 };
 
@@ -137,7 +138,7 @@ constexpr int kPlanFd = 3;
 constexpr int kControlFd = 4;
 // Exec: pidfd of the container's first process.
 constexpr int kJoinFd = 5;
-// First of the further descriptors that a plan names (id-mapping namespaces).
+// First of the further descriptors that a plan names (id-mapped trees).
 constexpr int kFirstExtraFd = 6;
 
 std::string encode_plan(const InitPlan& plan);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <optional>
 #include <sys/prctl.h>
@@ -69,8 +70,20 @@ void place_descriptors(ChildTask& task) {
   ::syscall(SYS_close_range, static_cast<unsigned>(count), ~0U, 0U);
 }
 
+// Until its ids are mapped the process is nobody, and nobody loses its capabilities by exec, except ambient
+// ones.
+void keep_capabilities(ChildTask& task) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2] = {};
+  if (::syscall(SYS_capget, &header, data) != 0) give_up(task, "reading the capabilities");
+  for (auto& part : data) part.inheritable = part.permitted;
+  if (::syscall(SYS_capset, &header, data) != 0) give_up(task, "keeping the capabilities");
+  for (unsigned long bit = 0; bit < 64; ++bit) ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0);
+}
+
 [[noreturn]] void child_main(void* argument) {
   ChildTask& task = *static_cast<ChildTask*>(argument);
+  if ((task.request->namespaces & CLONE_NEWUSER) != 0) keep_capabilities(task);
   enter_cgroups(task);
   place_descriptors(task);
   const char* const argv[] = {"kata-agent", "init", nullptr};
@@ -129,24 +142,38 @@ long clone_on_stack(clone_args* arguments, size_t size, void (*entry)(void*), vo
 }
 #endif
 
-// Children of this thread are born in another pid namespace while the object lives; the thread itself stays
-// where it is.
-class ChildrenPidNamespace {
+// Enters namespaces for the life of the object. For a pid namespace only the children are in it; the others
+// are this thread's.
+class NamespaceVisit {
  public:
-  explicit ChildrenPidNamespace(int fd) {
-    if (fd < 0) return;
-    own_ = open_file("/proc/self/ns/pid", O_RDONLY);
-    if (::setns(fd, CLONE_NEWPID) != 0) throw_errno("entering the pid namespace of the container");
+  explicit NamespaceVisit(const SpawnRequest& request) {
+    if (request.pid_namespace_fd >= 0) enter(request.pid_namespace_fd, CLONE_NEWPID, "/proc/self/ns/pid");
+    for (const auto& [fd, kind] : request.birth_namespaces)
+      enter(fd, kind, kind == CLONE_NEWIPC ? "/proc/thread-self/ns/ipc" : "/proc/thread-self/ns/uts");
   }
-  ~ChildrenPidNamespace() {
-    // Without the way back every later child would be born in that container: better no agent at all.
-    if (own_ && ::setns(own_.get(), CLONE_NEWPID) != 0) std::terminate();
-  }
-  ChildrenPidNamespace(const ChildrenPidNamespace&) = delete;
-  ChildrenPidNamespace& operator=(const ChildrenPidNamespace&) = delete;
+  ~NamespaceVisit() { leave(); }
+  NamespaceVisit(const NamespaceVisit&) = delete;
+  NamespaceVisit& operator=(const NamespaceVisit&) = delete;
 
  private:
-  UniqueFd own_;
+  void enter(int fd, int kind, const char* own) {
+    UniqueFd back = open_file(own, O_RDONLY);
+    if (::setns(fd, kind) != 0) {
+      const int error = errno;
+      leave();
+      throw Error::from_errno(error, "entering a namespace for the container");
+    }
+    back_.emplace_back(std::move(back), kind);
+  }
+  void leave() {
+    for (const auto& [fd, kind] : back_) {
+      // Without the way back every later child would be born in that container: better no agent at all.
+      if (::setns(fd.get(), kind) != 0) std::terminate();
+    }
+    back_.clear();
+  }
+
+  std::vector<std::pair<UniqueFd, int>> back_;
 };
 
 // A signal handler of the parent must not run in the child, whose memory is the parent's.
@@ -191,7 +218,7 @@ Spawned spawn_init_stage(const SpawnRequest& request) {
   clone_args arguments = arguments_for(request, pidfd, stack.data(), stack.size());
   long pid = 0;
   {
-    const ChildrenPidNamespace children(request.pid_namespace_fd);
+    const NamespaceVisit visit(request);
     const SignalsBlocked blocked;
     pid = clone_on_stack(&arguments, sizeof arguments, child_main, &task);
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 #include "lib/fd/unique_fd.h"
@@ -21,6 +22,9 @@ struct SpawnRequest {
   // A namespace file or a pidfd whose pid namespace the child is born in; -1 = the agent's (or a new one by
   // the flags).
   int pid_namespace_fd = -1;
+  // Namespace files (and their CLONE_NEW*) that the child is born in, which the calling thread enters for the
+  // time of the clone: for a new user namespace only, which could not join them itself.
+  std::vector<std::pair<int, int>> birth_namespaces;
   // Descriptors for 0, 1, 2 of the child; -1 = /dev/null.
   std::array<int, 3> stdio = {-1, -1, -1};
   // Descriptors for 3 and up (plan.h); -1 leaves the number closed.

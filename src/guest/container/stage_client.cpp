@@ -33,7 +33,7 @@ Pipe make_pipe(size_t size) {
   return pipe;
 }
 
-StreamEnds make_streams(size_t size) {
+StreamEnds make_streams(size_t size, uint32_t owner) {
   StreamEnds ends;
   Pipe input = make_pipe(size);
   Pipe output = make_pipe(size);
@@ -42,6 +42,10 @@ StreamEnds make_streams(size_t size) {
                .stdout_fd = std::move(output.read),
                .stderr_fd = std::move(error.read)};
   ends.theirs = {std::move(input.read), std::move(output.write), std::move(error.write)};
+  for (const UniqueFd& fd : ends.theirs) {
+    if (owner != 0 && ::fchown(fd.get(), owner, static_cast<gid_t>(-1)) != 0)
+      throw_errno("giving the streams to their user");
+  }
   return ends;
 }
 
@@ -59,7 +63,8 @@ StageClient::StageClient(const asio::any_io_executor& executor, UniqueFd socket,
     : socket_(executor, socket.release()), process_(std::move(process)) {}
 
 std::unique_ptr<StageClient> StageClient::start(const asio::any_io_executor& executor, Role role,
-                                                const InitPlan& plan, SpawnRequest spawn, size_t pipe_size) {
+                                                const InitPlan& plan, SpawnRequest spawn, size_t pipe_size,
+                                                uint32_t owner) {
   const UniqueFd description = write_plan(plan);
   std::array<int, 2> pair;
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0)
@@ -69,7 +74,7 @@ std::unique_ptr<StageClient> StageClient::start(const asio::any_io_executor& exe
   set_nonblocking(ours.get());
   StreamEnds streams;
   if (!plan.process.terminal) {
-    streams = make_streams(pipe_size);
+    streams = make_streams(pipe_size, owner);
     for (size_t i = 0; i < 3; ++i) spawn.stdio[i] = streams.theirs[i].get();
   }
   // In the order of kPlanFd, kControlFd; what the caller has put there follows.

@@ -24,10 +24,12 @@ class StageClient {
     std::function<Awaitable<>(pid_t)> run_hooks;
   };
 
-  // Starts the stage with `plan`. `spawn` comes with namespaces and cgroup filled in; streams are made here:
-  // pipes of `pipe_size` bytes (0 = default), or a terminal that the stage opens.
+  // `owner` is the user (of the agent) that the pipes are given to, so that the program may open them again.
+  // `spawn` comes with namespaces and cgroup filled in; streams are made here: pipes of `pipe_size` bytes (0
+  // = default), or a terminal that the stage opens.
   static std::unique_ptr<StageClient> start(const asio::any_io_executor& executor, Role role,
-                                            const InitPlan& plan, SpawnRequest spawn, size_t pipe_size);
+                                            const InitPlan& plan, SpawnRequest spawn, size_t pipe_size,
+                                            uint32_t owner);
 
   [[nodiscard]] const std::shared_ptr<Process>& process() const { return process_; }
 

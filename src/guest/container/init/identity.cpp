@@ -189,6 +189,8 @@ void become_user(const ProcessPlan& process) {
   if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) throw_errno("keeping the capabilities");
   const uint64_t extra = filter_needs_admin(process) ? kSysAdmin : 0;
   set_capabilities(wanted.effective | extra, wanted.permitted | extra, wanted.inheritable);
+  // A user namespace came with an ambient set, see spawn.cpp.
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   raise_ambient(wanted.ambient);
   ::umask(process.umask.value_or(0022));
 }

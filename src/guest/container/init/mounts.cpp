@@ -74,18 +74,15 @@ Leaf kind_of(int fd) {
   return S_ISDIR(info.st_mode) ? Leaf::kDirectory : Leaf::kFile;
 }
 
-void map_ids(int tree, int user_namespace, const std::string& target) {
-  mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_IDMAP;
-  attributes.userns_fd = static_cast<uint64_t>(user_namespace);
-  if (::mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
-    throw_errno("mapping the ids of the mount on " + target + " (the file system may not support it)");
+UniqueFd source_tree(const MountPlan& mount, const std::string& source) {
+  if (mount.tree_fd >= 0) return UniqueFd(mount.tree_fd);
+  const unsigned recursive = (mount.flags & MS_REC) != 0 ? static_cast<unsigned>(AT_RECURSIVE) : 0U;
+  return clone_tree(AT_FDCWD, source, recursive, mount.target);
 }
 
+// Not called `bind`: the arguments would bring std::bind in.
 void make_bind(const MountPlan& mount, const std::string& source, const RootedPath& root) {
-  const unsigned recursive = (mount.flags & MS_REC) != 0 ? static_cast<unsigned>(AT_RECURSIVE) : 0U;
-  const UniqueFd tree = clone_tree(AT_FDCWD, source, recursive, mount.target);
-  if (mount.idmap_fd >= 0) map_ids(tree.get(), mount.idmap_fd, mount.target);
+  const UniqueFd tree = source_tree(mount, source);
   apply_bind_options(tree.get(), mount);
   const UniqueFd place = root.ensure(mount.target, kind_of(tree.get()));
   attach(tree.get(), place.get(), mount.target);
@@ -110,7 +107,19 @@ void after_mount(const MountPlan& mount, const RootedPath& root, uint64_t attrib
                  mount.target);
 }
 
-void mount_filesystem(const MountPlan& mount, const RootedPath& root) {
+// In a user namespace a sysfs or mqueue that belongs to namespaces of the agent cannot be mounted anew.
+bool bind_instead(const MountPlan& mount, const RootedPath& root) {
+  if (errno != EPERM || (mount.fstype != "sysfs" && mount.fstype != "mqueue")) return false;
+  MountPlan part = mount;
+  part.flags |= MS_BIND | MS_REC;
+  part.data.clear();
+  const char* source = mount.fstype == "sysfs" ? "/sys" : "/dev/mqueue";
+  // The agent may have no mqueue: then the container sees an empty folder.
+  if (::access(source, F_OK) == 0) make_bind(part, source, root);
+  return true;
+}
+
+void mount_filesystem(const MountPlan& mount, const ContainerPlan& plan, const RootedPath& root) {
   if (mount.fstype == "proc" || mount.fstype == "sysfs") refuse_link(mount, root);
   const UniqueFd place = root.ensure(mount.target, Leaf::kDirectory);
   UniqueFd below;
@@ -123,8 +132,10 @@ void mount_filesystem(const MountPlan& mount, const RootedPath& root) {
     if (mount.target != "/dev") later = MOUNT_ATTR_RDONLY;
   }
   const char* data = mount.data.empty() ? nullptr : mount.data.c_str();
-  if (::mount(mount.source.c_str(), fd_path(place.get()).c_str(), mount.fstype.c_str(), flags, data) != 0)
+  if (::mount(mount.source.c_str(), fd_path(place.get()).c_str(), mount.fstype.c_str(), flags, data) != 0) {
+    if (plan.user_namespace && bind_instead(mount, root)) return;
     throw_errno("mounting " + mount.source + " (" + mount.fstype + ") on " + mount.target);
+  }
   if (below) copy_up(below.get(), root.open(mount.target, O_RDONLY | O_DIRECTORY).get(), mount.target);
   after_mount(mount, root, later);
 }
@@ -150,7 +161,7 @@ void mount_cgroups(const MountPlan& mount, const ContainerPlan& plan, const Root
   base.fstype = base.source = "tmpfs";
   base.data = "mode=755";
   base.flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  mount_filesystem(base, root);
+  mount_filesystem(base, plan, root);
   for (const auto& [controller, folder] : plan.cgroup_folders) {
     part.target = mount.target + "/" + controller;
     make_bind(part, folder, root);
@@ -172,7 +183,7 @@ void make_mount(const MountPlan& mount, const ContainerPlan& plan, int root_fd) 
   } else if ((mount.flags & MS_BIND) != 0) {
     make_bind(mount, mount.source, root);
   } else {
-    mount_filesystem(mount, root);
+    mount_filesystem(mount, plan, root);
   }
 }
 

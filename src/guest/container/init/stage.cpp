@@ -55,11 +55,15 @@ void join_namespaces(const InitPlan& plan) {
     write_existing("/proc/self/timens_offsets", plan.container->time_offsets);
 }
 
+void become_root_there() {
+  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0)
+    throw_errno("becoming root of the user namespace");
+}
+
 void enter_user_namespace(const AgentLink& agent) {
   agent.tell(Message::kMapUser);
   agent.expect(Message::kGo);
-  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0)
-    throw_errno("becoming root of the user namespace");
+  become_root_there();
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -83,10 +87,12 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   ProcessPlan& process = plan.process;
   // Nothing in a shared pid namespace may look into this program while it has the agent's rights.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw_errno("hiding the init stage");
-  apply_early_limits(process, agent);
+  const bool own_users = plan.container && plan.container->user_namespace;
+  if (!own_users) apply_early_limits(process, agent);
   if (::setsid() < 0) throw_errno("making a session");
-  if (plan.container && plan.container->user_namespace) enter_user_namespace(agent);
+  if (own_users) enter_user_namespace(agent);
   join_namespaces(plan);
+  if ((plan.join_of_init & CLONE_NEWUSER) != 0) become_root_there();
   ::umask(0022);
   if (plan.container) build_root(plan, agent);
   if (process.terminal) open_console(process, plan.container.has_value(), agent);
