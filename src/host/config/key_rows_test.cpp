@@ -295,7 +295,9 @@ TEST(KeyRows, RowsNameRealKeys) {
 
 // The tables of rows of the other folders: a Use without a test that asks for its rows would promise nothing.
 TEST(KeyRows, EveryUseHasItsTest) {
-  const std::pair<Use, const char*> places[] = {{Use::kVm, "src/host/sandbox/vm_plan_test.cpp"}};
+  const char* const plan_test = "src/host/sandbox/vm_plan_test.cpp";
+  const std::pair<Use, const char*> places[] = {
+      {Use::kVm, plan_test}, {Use::kShare, plan_test}, {Use::kAgent, plan_test}, {Use::kSandbox, plan_test}};
   for (const auto& [use, file] : places) {
     EXPECT_FALSE(keys_with(use).empty());
     EXPECT_THAT(read_file(file), HasSubstr("keys_without_row(config::Use::k")) << file;

@@ -8,9 +8,10 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 
+#include "host/config/cri_annotations.h"
 #include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
-#include "host/resource/volume/bind_volumes.h"
+#include "host/config/sizing.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
 #include "lib/async/both.h"
@@ -62,6 +63,8 @@ Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec) {
 
 Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   const PhaseTimer timer("boot");
+  const auto kind = config::read_cri_annotations(spec.annotations, config_.id).kind;
+  config::apply_limits(config_.config, config::limits_from_spec(spec, kind), config::host_facts());
   run_dir_.create();
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
@@ -74,26 +77,13 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
 
 Awaitable<> SandboxImpl::prepare_transport() {
   const PhaseTimer timer("transport");
-  vsock::TransportConfig wanted;
-  wanted.mode = vsock::parse_transport_mode(config_.config.hypervisor.agent_transport);
-  wanted.device_program = config_.config.hypervisor.vsock_device_path;
-  wanted.hybrid_socket = run_dir_.vsock_socket();
-  wanted.vhost_user_socket = run_dir_.vhost_vsock_socket();
-  transport_ = co_await parts_.make_transport(std::move(wanted));
+  transport_ = co_await parts_.make_transport(plan_transport(config_.config, run_dir_));
   if (transport_->process()) record("vsock-device", transport_->process()->pid());
 }
 
 Awaitable<> SandboxImpl::prepare_share() {
   const PhaseTimer timer("share");
-  const auto& hypervisor = config_.config.hypervisor;
-  share_fs::ShareFsConfig wanted;
-  wanted.sandbox_id = config_.id;
-  wanted.run_dir = run_dir_.path();
-  wanted.daemon = hypervisor.virtio_fs_daemon;
-  wanted.cache = hypervisor.virtio_fs_cache;
-  wanted.extra_args = hypervisor.virtio_fs_extra_args;
-  wanted.queue_size = hypervisor.virtio_fs_queue_size;
-  wanted.debug = hypervisor.enable_debug;
+  share_fs::ShareFsConfig wanted = plan_share(config_.id, config_.config, run_dir_);
   wanted.base = parts_.share_base;
   share_ = std::make_unique<share_fs::ShareFs>(executor_, std::move(wanted));
   co_await share_->prepare();
@@ -170,25 +160,7 @@ std::string SandboxImpl::boot_report(const Error& error) const {
 
 Awaitable<> SandboxImpl::set_up_guest(const oci::Spec& spec) {
   const PhaseTimer timer("guest set-up");
-  agent::SandboxSetup setup;
-  setup.sandbox_id = config_.id;
-  setup.hostname = spec.hostname;
-  setup.guest_hook_path = config_.config.hypervisor.guest_hook_path;
-  setup.storages.push_back({.driver = "virtio-fs",
-                            .driver_options = {},
-                            .source = std::string(share_fs::kMountTag),
-                            .fstype = "virtiofs",
-                            .options = {"nodev"},
-                            .mount_point = std::string(share_fs::kGuestMountPoint)});
-  setup.storages.push_back({.driver = "ephemeral",
-                            .driver_options = {},
-                            .source = "shm",
-                            .fstype = "tmpfs",
-                            .options = {"size=67108864", "mode=1777"},
-                            .mount_point = volume::kGuestShm});
-  for (const std::string& entry : config_.config.agent.kernel_modules) {
-    setup.kernel_modules.push_back(parse_kernel_module(entry));
-  }
+  agent::SandboxSetup setup = plan_guest(config_.id, config_.config, spec);
   co_await agent_->create_sandbox(std::move(setup));
 }
 

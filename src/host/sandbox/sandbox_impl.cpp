@@ -7,6 +7,7 @@
 #include "host/config/cri_annotations.h"
 #include "host/resource/volume/bind_volumes.h"
 #include "host/sandbox/agent_errors.h"
+#include "host/sandbox/vm_plan.h"
 #include "lib/async/both.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -115,14 +116,11 @@ std::shared_ptr<agent::AgentClient> SandboxImpl::agent() const {
 }
 
 GuestSpecRules SandboxImpl::spec_rules(const Container& target) const {
-  const auto& config = config_.config;
-  const auto kind = config::read_cri_annotations(target.spec.annotations, target.id).kind;
-  return {.disable_guest_seccomp = config.runtime.disable_guest_seccomp,
-          .disable_guest_selinux = config.hypervisor.disable_guest_selinux,
-          .keep_vfio_devices = config.runtime.vfio_mode == "vfio",
-          .bundle = target.bundle,
-          .container_type = std::string(config::container_kind_name(kind)),
-          .guest_rootfs = {}};
+  GuestSpecRules rules = plan_spec_rules(config_.config);
+  rules.bundle = target.bundle;
+  rules.container_type =
+      config::container_kind_name(config::read_cri_annotations(target.spec.annotations, target.id).kind);
+  return rules;
 }
 
 Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/config/cri_annotations.h"
+#include "host/resource/volume/bind_volumes.h"
+
 namespace kata::sandbox {
 namespace {
 
@@ -45,6 +48,64 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
     spec.seccomp_sandbox = !hypervisor.seccomp_sandbox->empty() && *hypervisor.seccomp_sandbox != "off";
   }
   return spec;
+}
+
+vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir) {
+  vsock::TransportConfig plan;
+  plan.mode = vsock::parse_transport_mode(config.hypervisor.agent_transport);
+  plan.device_program = config.hypervisor.vsock_device_path;
+  plan.hybrid_socket = run_dir.vsock_socket();
+  plan.vhost_user_socket = run_dir.vhost_vsock_socket();
+  return plan;
+}
+
+share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::Config& config,
+                                   const RunDir& run_dir) {
+  share_fs::ShareFsConfig plan;
+  plan.sandbox_id = sandbox_id;
+  plan.run_dir = run_dir.path();
+  plan.daemon = config.hypervisor.virtio_fs_daemon;
+  plan.cache = config.hypervisor.virtio_fs_cache;
+  plan.extra_args = config.hypervisor.virtio_fs_extra_args;
+  // 0 = the driver's own choice.
+  if (config.hypervisor.virtio_fs_queue_size != 0) plan.queue_size = config.hypervisor.virtio_fs_queue_size;
+  plan.debug = config.hypervisor.enable_debug;
+  return plan;
+}
+
+agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
+                               const oci::Spec& spec) {
+  agent::SandboxSetup setup;
+  setup.sandbox_id = sandbox_id;
+  setup.hostname = spec.hostname;
+  setup.guest_hook_path = config.hypervisor.guest_hook_path;
+  setup.storages.push_back({.driver = "virtio-fs",
+                            .driver_options = {},
+                            .source = std::string(share_fs::kMountTag),
+                            .fstype = "virtiofs",
+                            .options = {"nodev"},
+                            .mount_point = std::string(share_fs::kGuestMountPoint)});
+  const auto kind = config::read_cri_annotations(spec.annotations, sandbox_id).kind;
+  // Only a pod has containers that share memory; a single container has its own /dev/shm.
+  if (kind != config::ContainerKind::kSingle) {
+    setup.storages.push_back({.driver = "ephemeral",
+                              .driver_options = {},
+                              .source = "shm",
+                              .fstype = "tmpfs",
+                              .options = {"size=67108864", "mode=1777"},
+                              .mount_point = volume::kGuestShm});
+  }
+  for (const std::string& entry : config.agent.kernel_modules)
+    setup.kernel_modules.push_back(parse_kernel_module(entry));
+  return setup;
+}
+
+GuestSpecRules plan_spec_rules(const config::Config& config) {
+  GuestSpecRules rules;
+  rules.disable_guest_seccomp = config.runtime.disable_guest_seccomp;
+  rules.disable_guest_selinux = config.hypervisor.disable_guest_selinux;
+  rules.keep_vfio_devices = config.runtime.vfio_mode == "vfio";
+  return rules;
 }
 
 }  // namespace kata::sandbox

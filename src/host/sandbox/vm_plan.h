@@ -3,13 +3,29 @@
 
 #include <string>
 
+#include "host/agent/messages.h"
 #include "host/config/config.h"
+#include "host/resource/share_fs/share_fs.h"
+#include "host/sandbox/guest_spec.h"
+#include "host/sandbox/run_dir.h"
 #include "host/vmm/vm_spec.h"
+#include "host/vsock/transport.h"
+#include "lib/oci/spec.h"
 
 namespace kata::sandbox {
 
 // Pure. Everything of the spec that follows from the configuration alone; shares, vsock and kernel command
 // line are the caller's.
 vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config, const std::string& run_dir);
+
+// Pure: how the way to the guest, its shared tree and its first call follow from the configuration.
+vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir);
+share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::Config& config,
+                                   const RunDir& run_dir);
+agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
+                               const oci::Spec& spec);
+// What of a container's spec the configuration changes; `target` fields that are the container's own are left
+// empty.
+GuestSpecRules plan_spec_rules(const config::Config& config);
 
 }  // namespace kata::sandbox

@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
 #include "host/config/key_rows.h"
 #include "host/config/testing.h"
@@ -73,6 +74,81 @@ TEST(VmPlan, EachKeyReachesTheCommandLine) {
     EXPECT_THAT(command_line(folder, folder.text()), Not(HasSubstr(expected)))
         << row.key << " without its line";
   }
+}
+
+// Keys that act on the shared tree, on the agent's messages and on the sandbox itself: the line changes what
+// `show` shows.
+struct ShownRow {
+  std::string key, line, expected;
+  std::string (*show)(const config::Config& config);
+};
+
+std::string show_share(const config::Config& config) {
+  const share_fs::ShareFsConfig plan = plan_share("sb1", config, RunDir("sb1"));
+  std::string text = plan.daemon + " cache=" + plan.cache + " queue=" + std::to_string(plan.queue_size);
+  for (const std::string& arg : plan.extra_args) text += " arg=" + arg;
+  return text;
+}
+
+std::string show_agent(const config::Config& config) {
+  const agent::SandboxSetup setup = plan_guest("sb1", config, oci::Spec{});
+  std::string text = "hooks=" + setup.guest_hook_path;
+  for (const agent::KernelModule& module : setup.kernel_modules) text += " module=" + module.name;
+  oci::Spec spec;
+  spec.linux_config.emplace().seccomp.emplace();
+  text += guest_spec(spec, plan_spec_rules(config)).linux_config->seccomp ? " seccomp" : " no-seccomp";
+  return text;
+}
+
+std::string show_sandbox(const config::Config& config) {
+  const vsock::TransportConfig transport = plan_transport(config, RunDir("sb1"));
+  return "port=" + std::to_string(config.agent.server_port) +
+         " health=" + std::to_string(config::agent_times(config.agent).health_check.count()) +
+         " transport=" + std::to_string(static_cast<int>(transport.mode)) +
+         " device=" + transport.device_program;
+}
+
+std::string text_with(const config::ConfigFolder& folder, const ShownRow& row) {
+  if (row.key.starts_with("agent.")) return folder.text("", row.line);
+  if (row.key.starts_with("runtime.")) return folder.text("", "", row.line);
+  return folder.text(row.line);
+}
+
+const ShownRow kShareRows[] = {
+    {"hypervisor.virtio_fs_daemon", "virtio_fs_daemon = \"@/firmware\"", "@/firmware ", show_share},
+    {"hypervisor.virtio_fs_extra_args", "virtio_fs_extra_args = [\"--x\"]", " arg=--x", show_share},
+    {"hypervisor.virtio_fs_cache", "virtio_fs_cache = \"always\"", " cache=always", show_share},
+    {"hypervisor.virtio_fs_queue_size", "virtio_fs_queue_size = 512", " queue=512", show_share},
+};
+
+const ShownRow kAgentRows[] = {
+    {"hypervisor.guest_hook_path", "guest_hook_path = \"@\"", "hooks=@", show_agent},
+    {"agent.kernel_modules", "kernel_modules = [\"e1000 debug=1\"]", " module=e1000", show_agent},
+    {"runtime.disable_guest_seccomp", "disable_guest_seccomp = true", " no-seccomp", show_agent},
+};
+
+const ShownRow kSandboxRows[] = {
+    {"agent.server_port", "server_port = 4711", "port=4711 ", show_sandbox},
+    {"agent.health_check_request_timeout_ms", "health_check_request_timeout_ms = 1234", "health=1234 ",
+     show_sandbox},
+    {"hypervisor.agent_transport", "agent_transport = \"vhost-user\"", "transport=2 ", show_sandbox},
+    {"hypervisor.vsock_device_path", "vsock_device_path = \"@/vsockdev\"", "device=@/vsockdev", show_sandbox},
+};
+
+TEST(VmPlan, EachKeyShowsInItsPlan) {
+  const config::ConfigFolder folder;
+  std::vector<ShownRow> rows(std::begin(kShareRows), std::end(kShareRows));
+  rows.insert(rows.end(), std::begin(kAgentRows), std::end(kAgentRows));
+  rows.insert(rows.end(), std::begin(kSandboxRows), std::end(kSandboxRows));
+  for (const ShownRow& row : rows) {
+    const std::string expected = folder.expand(row.expected);
+    EXPECT_THAT(row.show(folder.load_text(text_with(folder, row))), HasSubstr(expected)) << row.key;
+    EXPECT_THAT(row.show(folder.load_text(folder.text())), Not(HasSubstr(expected)))
+        << row.key << " without its line";
+  }
+  EXPECT_THAT(keys_without_row(config::Use::kShare, kShareRows), IsEmpty());
+  EXPECT_THAT(keys_without_row(config::Use::kAgent, kAgentRows), IsEmpty());
+  EXPECT_THAT(keys_without_row(config::Use::kSandbox, kSandboxRows), IsEmpty());
 }
 
 TEST(VmPlan, AcceleratorAndImage) {
