@@ -300,6 +300,18 @@ TEST_F(LifeTest, NothingIsLeft) {
     EXPECT_FALSE(fs::exists(mount + "/kata-test")) << mount;
 }
 
+// Whoever forgets destroy() loses the poststop hooks, nothing else.
+TEST_F(LifeTest, DroppedContainerIsGone) {
+  for (const char* script : {"sleep 1000", "sleep 1000 & sleep 1000"}) {
+    auto container = running(shell(script));
+    const pid_t pid = container->init()->pid();
+    container.reset();
+    EXPECT_NE(::kill(pid, 0), 0);
+  }
+  for (const auto& [controller, mount] : hierarchy().controllers)
+    EXPECT_FALSE(fs::exists(mount + "/kata-test")) << mount;
+}
+
 TEST_F(LifeTest, OneIdOnce) {
   auto launch = shell("sleep 1000");
   const auto first = running(launch);

@@ -223,6 +223,12 @@ TEST_F(RightsTest, LabelsNeedTheirModule) {
   launch.spec.process->apparmor_profile.clear();
   launch.spec.process->selinux_label = "system_u:system_r:container_t:s0";
   EXPECT_NE(create_error(launch, &code).find("SELinux"), std::string::npos);
+  launch.spec.process->selinux_label.clear();
+  launch.spec.linux_config->mount_label = "system_u:object_r:container_file_t:s0";
+  EXPECT_NE(create_error(launch, &code).find("SELinux"), std::string::npos);
+  launch.spec.linux_config->mount_label.clear();
+  launch.spec.linux_config->intel_rdt.emplace();
+  EXPECT_NE(create_error(launch, &code).find("intelRdt"), std::string::npos);
 }
 
 TEST_F(RightsTest, SchedulingAndPersonality) {

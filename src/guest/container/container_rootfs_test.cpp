@@ -1,8 +1,10 @@
 // What a container sees of files: mounts, devices, masks.
 #include <filesystem>
 #include <fstream>
+#include <sys/mount.h>
 
 #include "guest/container/testing/box.h"
+#include "lib/linux/mount.h"
 
 namespace fs = std::filesystem;
 
@@ -225,6 +227,31 @@ TEST_F(RootfsTest, PropagationWords) {
     launch.spec.linux_config->rootfs_propagation = word;
     EXPECT_EQ(run_container(launch).out, "up\n") << word;
   }
+}
+
+// A mount made inside of a volume that is shared both ways is seen by the agent.
+TEST_F(RootfsTest, SharedVolumeWorksBothWays) {
+  const std::string source = outside();
+  kernel::mount("tmpfs", source, "tmpfs", 0, "");
+  kernel::set_propagation(source, MS_SHARED);
+  fs::create_directories(source + "/sub");
+  auto launch = shell("mount -t tmpfs none /data/sub && touch /data/sub/inside && echo mounted; read line");
+  for (auto* set :
+       {&launch.spec.process->capabilities->bounding, &launch.spec.process->capabilities->effective,
+        &launch.spec.process->capabilities->permitted})
+    set->emplace_back("CAP_SYS_ADMIN");
+  launch.spec.linux_config->rootfs_propagation = "rshared";
+  launch.spec.mounts.push_back(mount("/data", "bind", source, {"rbind", "rshared"}));
+  auto body = [](const cgroup::Hierarchy& where, LaunchSpec spec, std::string file) -> Awaitable<bool> {
+    const auto box = co_await Container::create(where, std::move(spec));
+    co_await box->start();
+    EXPECT_EQ(co_await box->init()->read_stdout(100), "mounted\n");
+    const bool seen = fs::exists(file);
+    co_await box->destroy();
+    co_return seen;
+  };
+  EXPECT_TRUE(drive(body(hierarchy(), std::move(launch), source + "/sub/inside")));
+  for (const std::string& path : kernel::mounts_below(source)) kernel::unmount_detach(path);
 }
 
 }  // namespace

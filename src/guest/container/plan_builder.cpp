@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <sched.h>
+#include <unistd.h>
 
 #include "guest/container/mount_plan.h"
 #include "guest/container/names.h"
@@ -174,6 +175,16 @@ void plan_cgroups(const std::map<std::string, std::string>& folders, ContainerPl
   }
 }
 
+// What only a guest kernel with the matching part could do is refused by its name.
+void check_kernel_parts(const oci::Linux& config) {
+  if (!config.mount_label.empty() && ::access("/sys/fs/selinux/enforce", F_OK) != 0)
+    throw Error(Code::kFailedPrecondition,
+                "linux.mountLabel " + config.mount_label + ": the guest kernel has no SELinux");
+  if (config.intel_rdt && ::access("/sys/fs/resctrl/schemata", F_OK) != 0)
+    throw Error(Code::kFailedPrecondition, "linux.intelRdt: the guest has no resctrl file system");
+  if (config.intel_rdt) throw Error(Code::kUnimplemented, "linux.intelRdt is not supported in the guest");
+}
+
 void plan_paths(const oci::Linux& config, ContainerPlan& plan) {
   for (const std::string& path : config.masked_paths) check_absolute(path, "linux.maskedPaths");
   for (const std::string& path : config.readonly_paths) check_absolute(path, "linux.readonlyPaths");
@@ -191,6 +202,7 @@ PlannedContainer plan_container(const LaunchSpec& launch,
   check_absolute(launch.rootfs, "the root file system");
   static const oci::Linux kNothing;
   const oci::Linux& config = spec.linux_config ? *spec.linux_config : kNothing;
+  check_kernel_parts(config);
   PlannedContainer planned;
   plan_namespaces(config, planned);
   ContainerPlan& plan = planned.plan.container.emplace();

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <boost/asio/redirect_error.hpp>
@@ -21,6 +22,8 @@ namespace {
 
 // What is in a pipe when its process has ended can be read for this long.
 constexpr auto kDrainLimit = std::chrono::milliseconds(500);
+// How long the destructor waits for a process it has killed.
+constexpr int kDropLimitMs = 1000;
 constexpr size_t kMaxChunk = size_t{1} << 20;
 
 std::set<pid_t>& owned_pids() {
@@ -59,10 +62,14 @@ Process::Process(const asio::any_io_executor& executor, Role role, pid_t pid, Un
 
 Process::~Process() {
   if (exit_code_) return;
-  // Nobody waits for it any more: it must not stay behind.
-  ::syscall(SYS_pidfd_send_signal, pidfd_.native_handle(), SIGKILL, nullptr, 0);
+  // Nobody waits for it any more: it must not stay behind. One that is stuck in the kernel is left to the
+  // reaper of orphans.
+  const int pidfd = pidfd_.native_handle();
+  ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+  pollfd watched{.fd = pidfd, .events = POLLIN, .revents = 0};
+  ::poll(&watched, 1, kDropLimitMs);
   siginfo_t info{};
-  ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED);
+  ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG);
   owned_pids().erase(pid_);
 }
 

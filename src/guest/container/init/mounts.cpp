@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <sys/mount.h>
@@ -107,6 +108,16 @@ void after_mount(const MountPlan& mount, const RootedPath& root, uint64_t attrib
                  mount.target);
 }
 
+// Files of a fresh file system get the container's SELinux label. (Whether there is SELinux was checked by
+// the agent.)
+std::string data_of(const MountPlan& mount, const ContainerPlan& plan) {
+  static constexpr std::array<std::string_view, 3> kWithoutLabel = {"proc", "sysfs", "mqueue"};
+  const bool labelled =
+      std::find(kWithoutLabel.begin(), kWithoutLabel.end(), mount.fstype) == kWithoutLabel.end();
+  if (plan.mount_label.empty() || !labelled) return mount.data;
+  return mount.data + (mount.data.empty() ? "" : ",") + "context=\"" + plan.mount_label + "\"";
+}
+
 // In a user namespace a sysfs or mqueue that belongs to namespaces of the agent cannot be mounted anew.
 bool bind_instead(const MountPlan& mount, const RootedPath& root) {
   if (errno != EPERM || (mount.fstype != "sysfs" && mount.fstype != "mqueue")) return false;
@@ -131,7 +142,8 @@ void mount_filesystem(const MountPlan& mount, const ContainerPlan& plan, const R
     flags &= ~static_cast<uint64_t>(MS_RDONLY);
     if (mount.target != "/dev") later = MOUNT_ATTR_RDONLY;
   }
-  const char* data = mount.data.empty() ? nullptr : mount.data.c_str();
+  const std::string text = data_of(mount, plan);
+  const char* data = text.empty() ? nullptr : text.c_str();
   if (::mount(mount.source.c_str(), fd_path(place.get()).c_str(), mount.fstype.c_str(), flags, data) != 0) {
     if (plan.user_namespace && bind_instead(mount, root)) return;
     throw_errno("mounting " + mount.source + " (" + mount.fstype + ") on " + mount.target);

@@ -70,6 +70,8 @@ void BoxTest::run(Awaitable<> body) {
                    done = true;
                  });
   while (!done && context_.run_one() > 0) continue;
+  // What the body has left to unwind.
+  context_.poll();
   if (failure) std::rethrow_exception(failure);
 }
 
