@@ -130,8 +130,9 @@ Awaitable<> VirtiofsdProcess::watch_process() {
   const ExitStatus status = co_await child_->wait();
   try {
     co_await with_deadline(output_read_.wait(), kDrainLimit, "reading the rest of virtiofsd's output");
-  } catch (const Error&) {
+  } catch (const Error& error) {
     // A process of its own still holds the pipe.
+    log::debug("virtiofsd's output stays open", {{"reason", error.message()}});
   }
   boost::system::error_code ignored;
   output_.close(ignored);
@@ -151,8 +152,9 @@ Awaitable<> VirtiofsdProcess::stop() {
   try {
     co_await with_deadline(ended_.wait(), kLeaveLimit, "waiting for virtiofsd to leave");
     co_return;
-  } catch (const Error&) {
+  } catch (const Error& error) {
     // The VM never connected, or is still there.
+    log::debug("virtiofsd does not leave by itself", {{"reason", error.message()}});
   }
   // What it says about being told to go is no warning.
   verbosity_ = VirtiofsdOptions::Verbosity::kDebug;

@@ -76,7 +76,11 @@ std::vector<std::string> entries(const std::string& folder) {
 void remove_empty_tree(const std::string& path, int depth) {
   struct stat info{};
   if (depth > 0 && ::lstat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    for (const std::string& name : entries(path)) remove_empty_tree(path + "/" + name, depth - 1);
+    for (const std::string& name : entries(path)) {
+      std::string child = path;
+      child.append("/").append(name);
+      remove_empty_tree(child, depth - 1);
+    }
   }
   remove_empty(path);
 }

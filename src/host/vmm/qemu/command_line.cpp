@@ -134,17 +134,19 @@ void add_vsock(Builder& builder, const VmSpec& spec) {
   builder.add("-device", virtio_device(spec, "vhost-user-vsock") + ",id=vsock0,chardev=vsock");
 }
 
+void add_share(Builder& builder, const VmSpec& spec, const ShareSpec& share, const std::string& id) {
+  builder.add("-chardev", "socket,id=" + id + ",path=" + escape_value(share.socket));
+  std::string device = virtio_device(spec, "vhost-user-fs") + ",id=fs-" + id + ",chardev=" + id +
+                       ",tag=" + escape_value(share.tag);
+  // 0 leaves the size to QEMU (128).
+  if (share.queue_size != 0) device += ",queue-size=" + std::to_string(share.queue_size);
+  builder.add("-device", device);
+}
+
 void add_shares(Builder& builder, const VmSpec& spec) {
   size_t index = 0;
-  for (const ShareSpec& share : spec.shares) {
-    const std::string id = "share" + std::to_string(index++);
-    builder.add("-chardev", "socket,id=" + id + ",path=" + escape_value(share.socket));
-    std::string device = virtio_device(spec, "vhost-user-fs") + ",id=fs-" + id + ",chardev=" + id +
-                         ",tag=" + escape_value(share.tag);
-    // 0 leaves the size to QEMU (128).
-    if (share.queue_size != 0) device += ",queue-size=" + std::to_string(share.queue_size);
-    builder.add("-device", device);
-  }
+  for (const ShareSpec& share : spec.shares)
+    add_share(builder, spec, share, "share" + std::to_string(index++));
 }
 
 void add_disk(Builder& builder, const VmSpec& spec, const DiskSpec& disk) {

@@ -93,8 +93,9 @@ Awaitable<> Machine::watch_process() {
   for (Event* read : {&errors_read_, &console_read_, &qmp_read_}) {
     try {
       co_await with_deadline(read->wait(), kDrainLimit, "reading the rest of QEMU's output");
-    } catch (const Error&) {
+    } catch (const Error& error) {
       // Somebody else holds the other end; what was read so far must do.
+      log::debug("QEMU's output stays open", {{"reason", error.message()}});
     }
   }
   boost::system::error_code ignored;
