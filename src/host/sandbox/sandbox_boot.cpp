@@ -69,8 +69,10 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
   driver_ = parts_.make_driver(config_.config.hypervisor_name, executor_);
-  co_await both(prepare_transport(), prepare_share());
-  co_await start_vm();
+  co_await prepare_transport();
+  share_ = std::make_unique<share_fs::ShareFs>(executor_, share_config());
+  // The share's socket listens before prepare_share() first waits, so the VMM need not.
+  co_await both(prepare_share(), start_vm());
   co_await connect_agent();
   co_await set_up_guest(spec);
 }
@@ -81,11 +83,14 @@ Awaitable<> SandboxImpl::prepare_transport() {
   if (transport_->process()) record("vsock-device", transport_->process()->pid());
 }
 
-Awaitable<> SandboxImpl::prepare_share() {
-  const PhaseTimer timer("share");
+share_fs::ShareFsConfig SandboxImpl::share_config() const {
   share_fs::ShareFsConfig wanted = plan_share(config_.id, config_.config, run_dir_);
   wanted.base = parts_.share_base;
-  share_ = std::make_unique<share_fs::ShareFs>(executor_, std::move(wanted));
+  return wanted;
+}
+
+Awaitable<> SandboxImpl::prepare_share() {
+  const PhaseTimer timer("share");
   co_await share_->prepare();
   record("virtiofsd", share_->pid());
 }

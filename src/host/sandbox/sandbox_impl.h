@@ -81,6 +81,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> start_vm();
   Awaitable<> prepare_transport();
   Awaitable<> prepare_share();
+  [[nodiscard]] share_fs::ShareFsConfig share_config() const;
   Awaitable<> connect_agent();
   Awaitable<> dial_agent(std::optional<StreamSocket>& socket);
   Awaitable<> set_up_guest(const oci::Spec& spec);

@@ -42,7 +42,8 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
   spec.boot.image = hypervisor.image;
   spec.boot.firmware = hypervisor.firmware;
   spec.debug = hypervisor.enable_debug;
-  spec.console = hypervisor.enable_debug;
+  // Quiet unless something goes wrong, and then its last lines are the only words the guest has.
+  spec.console = true;
   if (hypervisor.seccomp_sandbox) {
     spec.seccomp_value = *hypervisor.seccomp_sandbox;
     spec.seccomp_sandbox = !hypervisor.seccomp_sandbox->empty() && *hypervisor.seccomp_sandbox != "off";
