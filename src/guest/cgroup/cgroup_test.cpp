@@ -24,10 +24,11 @@ TEST(PathTest, FormsOfCgroupsPath) {
               {":cri-containerd:abc", "/cri-containerd-abc.scope"},
               {"a-b-c.slice:p:n", "/a.slice/a-b.slice/a-b-c.slice/p-n.scope"},
               {"user.slice::n", "/user.slice/n"},
+              {"::", "/id"},
+              {"a.slice::", "/a.slice/id"},
               {"/x:y:z", "/x:y:z"}};
   for (const auto& row : rows) EXPECT_EQ(path_of(row.given, "id"), row.path) << row.given;
-  for (const char* bad : {"..", "/a/../b", "a:b:../../x"})
-    EXPECT_THROW(path_of(bad, "id"), Error) << bad;
+  for (const char* bad : {"..", "/a/../b", "a:b:../../x"}) EXPECT_THROW(path_of(bad, "id"), Error) << bad;
 }
 
 TEST(LimitsTest, SharesAndWeights) {
