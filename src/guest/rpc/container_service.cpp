@@ -30,7 +30,7 @@ device::NodeFinder finder_of(AgentContext& context) {
   };
 }
 
-Awaitable<Empty> create_container(AgentContext& context, grpc::CreateContainerRequest request) {
+Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   if (!request.exec_id().empty() && request.exec_id() != request.container_id())
     throw Error(Code::kInvalidArgument, "exec_id of a new container must be empty or the container's id");
@@ -46,50 +46,41 @@ Awaitable<Empty> create_container(AgentContext& context, grpc::CreateContainerRe
     return device::add_devices(devices, finder_of(context), target);
   };
   co_await context.sandbox.create_container(std::move(spec));
-  co_return Empty();
 }
 
-Awaitable<Empty> start_container(AgentContext& context, grpc::StartContainerRequest request) {
+Awaitable<> start_container(AgentContext& context, const grpc::StartContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   co_await context.sandbox.start_container(request.container_id());
-  co_return Empty();
 }
 
-Awaitable<Empty> remove_container(AgentContext& context, grpc::RemoveContainerRequest request) {
+Awaitable<> remove_container(AgentContext& context, const grpc::RemoveContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   context.extras.forget(request.container_id());
   co_await context.sandbox.remove_container(request.container_id(), std::chrono::seconds(request.timeout()));
-  co_return Empty();
 }
 
-Awaitable<Empty> update_container(AgentContext& context, grpc::UpdateContainerRequest request) {
+void update_container(AgentContext& context, const grpc::UpdateContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   container->update(value_or_throw(resources_from_proto(request.resources())));
-  co_return Empty();
 }
 
-Awaitable<grpc::StatsContainerResponse> stats_container(AgentContext& context,
-                                                        grpc::StatsContainerRequest request) {
+void stats_container(AgentContext& context, const grpc::StatsContainerRequest& request, grpc::StatsContainerResponse& response) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
-  grpc::StatsContainerResponse response;
   stats_to_proto(container->stats(), *response.mutable_cgroup_stats());
-  co_return response;
 }
 
-Awaitable<Empty> pause_container(AgentContext& context, grpc::PauseContainerRequest request) {
+Awaitable<> pause_container(AgentContext& context, const grpc::PauseContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   co_await container->pause();
-  co_return Empty();
 }
 
-Awaitable<Empty> resume_container(AgentContext& context, grpc::ResumeContainerRequest request) {
+Awaitable<> resume_container(AgentContext& context, const grpc::ResumeContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   co_await container->resume();
-  co_return Empty();
 }
 
 }  // namespace

@@ -127,7 +127,7 @@ void copy_folder(int parent, const std::string& name, const CopyRequest& request
 }
 
 void copy_link(int parent, const std::string& name, const CopyRequest& request) {
-  if (request.data.empty() || request.data.find('\0') != std::string::npos)
+  if (request.data.empty() || request.data.find('\0') != std::string_view::npos)
     refuse("data", "is no target of a link");
   // Made beside and renamed: the path is the old or the new link, never missing.
   const std::string temporary = name + ".link-tmp";
@@ -135,7 +135,7 @@ void copy_link(int parent, const std::string& name, const CopyRequest& request) 
   struct stat info{};
   if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode))
     remove_existing(parent, name);
-  if (::symlinkat(request.data.c_str(), parent, temporary.c_str()) != 0)
+  if (::symlinkat(std::string(request.data).c_str(), parent, temporary.c_str()) != 0)
     throw_errno("making the link " + request.path);
   set_owner(parent, temporary, request);
   if (::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0)

@@ -17,8 +17,8 @@ struct CopyRequest {
   uint32_t directory_mode = 0;
   int32_t uid = 0, gid = 0;
   int64_t offset = 0;
-  // Content of a chunk, or the target of a symbolic link.
-  std::string data;
+  // Content of a chunk, or the target of a symbolic link; the caller's.
+  std::string_view data;
 };
 
 // Writes one chunk, folder or link below `root`. No part of the path may lead out of it, through links

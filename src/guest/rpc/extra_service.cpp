@@ -11,32 +11,27 @@ namespace pb = katacpp::agent::v1;
 
 constexpr const char* kService = "katacpp.agent.v1.Extra";
 
-Awaitable<Empty> set_spec_extras(AgentContext& context, pb::SetSpecExtrasRequest request) {
+void set_spec_extras(AgentContext& context, const pb::SetSpecExtrasRequest& request, Empty&) {
   check_container_id(request.container_id());
   check_exec_id(request.exec_id());
   context.extras.put(request.container_id(), request.exec_id(), request.json());
-  co_return Empty();
 }
 
-Awaitable<pb::ListProcessesResponse> list_processes(AgentContext& context, pb::ListProcessesRequest request) {
+void list_processes(AgentContext& context, const pb::ListProcessesRequest& request, pb::ListProcessesResponse& response) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kNotFound);
   const auto started = context.sandbox.process_ids(request.container_id());
-  pb::ListProcessesResponse response;
   for (const pid_t pid : container->processes()) {
     auto& entry = *response.add_processes();
     entry.set_pid(static_cast<uint32_t>(pid));
     if (const auto found = started.find(pid); found != started.end()) entry.set_exec_id(found->second);
   }
-  co_return response;
 }
 
-Awaitable<pb::BootTimesResponse> boot_times(AgentContext& context, pb::BootTimesRequest) {
-  pb::BootTimesResponse response;
+void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTimesResponse& response) {
   response.set_agent_started(context.times.started);
   response.set_modules_loaded(context.times.modules_loaded);
   response.set_listening(context.times.listening);
-  co_return response;
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ namespace {
 
 constexpr const char* kSystem = "/sys/devices/system";
 
-Awaitable<Empty> copy(AgentContext&, grpc::CopyFileRequest request) {
+void copy(AgentContext&, const grpc::CopyFileRequest& request, Empty&) {
   sandbox::make_folders(sandbox::kShareRoot);
   CopyRequest copy;
   copy.path = request.path();
@@ -35,15 +35,14 @@ Awaitable<Empty> copy(AgentContext&, grpc::CopyFileRequest request) {
   copy.uid = request.uid();
   copy.gid = request.gid();
   copy.offset = request.offset();
-  copy.data = std::move(*request.mutable_data());
+  copy.data = request.data();
   copy_file(sandbox::kShareRoot, copy);
-  co_return Empty();
 }
 
-Awaitable<Empty> online(AgentContext& context, grpc::OnlineCPUMemRequest request) {
+Awaitable<> online(AgentContext& context, const grpc::OnlineCPUMemRequest& request, Empty&) {
   if (request.nb_cpus() > 0) co_await online_cpus(kSystem, request.nb_cpus());
   if (!request.cpu_only()) online_memory(kSystem);
-  if (request.nb_cpus() == 0) co_return Empty();
+  if (request.nb_cpus() == 0) co_return;
   // New CPUs are in no cpuset that was written before.
   for (const auto& container : context.sandbox.containers()) {
     const auto& config = container->spec().linux_config;
@@ -58,57 +57,48 @@ Awaitable<Empty> online(AgentContext& context, grpc::OnlineCPUMemRequest request
       log::warning("cpuset not applied again", {{"container", container->id()}, {"error", error.message()}});
     }
   }
-  co_return Empty();
 }
 
-Awaitable<Empty> probe(AgentContext&, grpc::MemHotplugByProbeRequest request) {
+void probe(AgentContext&, const grpc::MemHotplugByProbeRequest& request, Empty&) {
   probe_memory(kSystem, {request.memhotplugprobeaddr().begin(), request.memhotplugprobeaddr().end()});
-  co_return Empty();
 }
 
 void swap_on(const std::string& node) {
   if (::swapon(node.c_str(), 0) != 0) throw_errno("using " + node + " as swap");
 }
 
-Awaitable<Empty> add_swap(AgentContext& context, grpc::AddSwapRequest request) {
+Awaitable<> add_swap(AgentContext& context, const grpc::AddSwapRequest& request, Empty&) {
   swap_on(co_await context.find_slots({request.pcipath().begin(), request.pcipath().end()}));
-  co_return Empty();
 }
 
-Awaitable<Empty> add_swap_path(AgentContext&, grpc::AddSwapPathRequest request) {
+void add_swap_path(AgentContext&, const grpc::AddSwapPathRequest& request, Empty&) {
   if (!request.path().starts_with("/dev/")) throw Error(Code::kInvalidArgument, "path is not below /dev");
   swap_on(request.path());
-  co_return Empty();
 }
 
-Awaitable<grpc::VolumeStatsResponse> get_volume_stats(AgentContext&, grpc::VolumeStatsRequest request) {
-  co_return co_await volume_stats(request.volume_guest_path());
+Awaitable<> get_volume_stats(AgentContext&, const grpc::VolumeStatsRequest& request, grpc::VolumeStatsResponse& response) {
+  response = co_await volume_stats(request.volume_guest_path());
 }
 
 IpFamily family_of(bool is_ipv6) {
   return is_ipv6 ? IpFamily::kV6 : IpFamily::kV4;
 }
 
-Awaitable<grpc::GetIPTablesResponse> get_ip_tables(AgentContext&, grpc::GetIPTablesRequest request) {
-  grpc::GetIPTablesResponse response;
+Awaitable<> get_ip_tables(AgentContext&, const grpc::GetIPTablesRequest& request, grpc::GetIPTablesResponse& response) {
   response.set_data(co_await save_packet_filter(family_of(request.is_ipv6())));
-  co_return response;
 }
 
-Awaitable<grpc::SetIPTablesResponse> set_ip_tables(AgentContext&, grpc::SetIPTablesRequest request) {
-  grpc::SetIPTablesResponse response;
+Awaitable<> set_ip_tables(AgentContext&, const grpc::SetIPTablesRequest& request, grpc::SetIPTablesResponse& response) {
   response.set_data(co_await restore_packet_filter(family_of(request.is_ipv6()), request.data()));
-  co_return response;
 }
 
 // Looking at a mount point that is gone on the host makes the kernel drop its mount.
-Awaitable<Empty> remove_stale_mounts(AgentContext&, grpc::RemoveStaleVirtiofsShareMountsRequest) {
+void remove_stale_mounts(AgentContext&, const grpc::RemoveStaleVirtiofsShareMountsRequest&, Empty&) {
   for (const std::string& path : kernel::mounts_below(sandbox::kShareRoot)) {
     struct stat info{};
     const bool there = ::stat(path.c_str(), &info) == 0;
     log::debug("looked at a shared mount", {{"path", path}, {"there", there ? "yes" : "no"}});
   }
-  co_return Empty();
 }
 
 constexpr std::string_view kMessagePath = "io.kubernetes.container.terminationMessagePath";
@@ -137,26 +127,21 @@ std::string termination_log(const container::Container& container) {
   return content;
 }
 
-Awaitable<grpc::GetDiagnosticDataResponse> diagnostic_data(AgentContext& context,
-                                                           grpc::GetDiagnosticDataRequest request) {
+void diagnostic_data(AgentContext& context, const grpc::GetDiagnosticDataRequest& request, grpc::GetDiagnosticDataResponse& response) {
   if (request.log_type() != "termination_log")
     throw Error(Code::kInvalidArgument,
                 "log_type \"" + request.log_type().substr(0, 100) + "\": only termination_log is known");
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kNotFound);
-  grpc::GetDiagnosticDataResponse response;
   response.set_data(lossy_utf8(termination_log(*container)));
-  co_return response;
 }
 
-Awaitable<Empty> memory_agent_cgroup(AgentContext&, grpc::MemAgentMemcgConfig) {
+void memory_agent_cgroup(AgentContext&, const grpc::MemAgentMemcgConfig&, Empty&) {
   throw Error(Code::kFailedPrecondition, "the memory agent is off in this guest");
-  co_return Empty();
 }
 
-Awaitable<Empty> memory_agent_compact(AgentContext&, grpc::MemAgentCompactConfig) {
+void memory_agent_compact(AgentContext&, const grpc::MemAgentCompactConfig&, Empty&) {
   throw Error(Code::kFailedPrecondition, "the memory agent is off in this guest");
-  co_return Empty();
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ void check_ids(const Request& request) {
   check_exec_id(request.exec_id());
 }
 
-Awaitable<Empty> exec_process(AgentContext& context, grpc::ExecProcessRequest request) {
+Awaitable<> exec_process(AgentContext& context, const grpc::ExecProcessRequest& request, Empty&) {
   check_ids(request);
   if (request.exec_id().empty()) throw Error(Code::kInvalidArgument, "exec_id is empty");
   if (!request.has_process()) throw Error(Code::kInvalidArgument, "process is missing");
@@ -29,23 +29,19 @@ Awaitable<Empty> exec_process(AgentContext& context, grpc::ExecProcessRequest re
   context.extras.apply(request.container_id(), request.exec_id(), process);
   if (process.args.empty()) throw Error(Code::kInvalidArgument, "process.Args is empty");
   co_await context.sandbox.exec(request.container_id(), request.exec_id(), std::move(process));
-  co_return Empty();
 }
 
-Awaitable<Empty> signal_process(AgentContext& context, grpc::SignalProcessRequest request) {
+Awaitable<> signal_process(AgentContext& context, const grpc::SignalProcessRequest& request, Empty&) {
   check_ids(request);
   if (request.signal() > static_cast<uint32_t>(SIGRTMAX))
     throw Error(Code::kInvalidArgument, "signal " + std::to_string(request.signal()) + " does not exist");
   co_await context.sandbox.signal(request.container_id(), request.exec_id(),
                                   static_cast<int>(request.signal()));
-  co_return Empty();
 }
 
-Awaitable<grpc::WaitProcessResponse> wait_process(AgentContext& context, grpc::WaitProcessRequest request) {
+Awaitable<> wait_process(AgentContext& context, const grpc::WaitProcessRequest& request, grpc::WaitProcessResponse& response) {
   check_ids(request);
-  grpc::WaitProcessResponse response;
   response.set_status(co_await context.sandbox.wait(request.container_id(), request.exec_id()));
-  co_return response;
 }
 
 size_t read_length(const grpc::ReadStreamRequest& request) {
@@ -53,41 +49,34 @@ size_t read_length(const grpc::ReadStreamRequest& request) {
   return std::min<size_t>(request.len(), kMaxRead);
 }
 
-Awaitable<grpc::ReadStreamResponse> read_stdout(AgentContext& context, grpc::ReadStreamRequest request) {
+Awaitable<> read_stdout(AgentContext& context, const grpc::ReadStreamRequest& request, grpc::ReadStreamResponse& response) {
   check_ids(request);
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
-  grpc::ReadStreamResponse response;
   response.set_data(co_await process->read_stdout(read_length(request)));
-  co_return response;
 }
 
-Awaitable<grpc::ReadStreamResponse> read_stderr(AgentContext& context, grpc::ReadStreamRequest request) {
+Awaitable<> read_stderr(AgentContext& context, const grpc::ReadStreamRequest& request, grpc::ReadStreamResponse& response) {
   check_ids(request);
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
-  grpc::ReadStreamResponse response;
   response.set_data(co_await process->read_stderr(read_length(request)));
-  co_return response;
 }
 
-Awaitable<grpc::WriteStreamResponse> write_stdin(AgentContext& context, grpc::WriteStreamRequest request) {
+Awaitable<> write_stdin(AgentContext& context, const grpc::WriteStreamRequest& request, grpc::WriteStreamResponse& response) {
   check_ids(request);
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
-  grpc::WriteStreamResponse response;
   response.set_len(static_cast<uint32_t>(co_await process->write_stdin(request.data())));
-  co_return response;
 }
 
-Awaitable<Empty> close_stdin(AgentContext& context, grpc::CloseStdinRequest request) {
+void close_stdin(AgentContext& context, const grpc::CloseStdinRequest& request, Empty&) {
   check_ids(request);
   context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument)
       ->close_stdin();
-  co_return Empty();
 }
 
-Awaitable<Empty> resize(AgentContext& context, grpc::TtyWinResizeRequest request) {
+void resize(AgentContext& context, const grpc::TtyWinResizeRequest& request, Empty&) {
   check_ids(request);
   constexpr uint32_t kMax = std::numeric_limits<uint16_t>::max();
   if (request.row() > kMax || request.column() > kMax)
@@ -95,7 +84,6 @@ Awaitable<Empty> resize(AgentContext& context, grpc::TtyWinResizeRequest request
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   process->resize(static_cast<uint16_t>(request.row()), static_cast<uint16_t>(request.column()));
-  co_return Empty();
 }
 
 }  // namespace

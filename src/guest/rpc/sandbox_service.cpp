@@ -12,7 +12,7 @@
 namespace kata::rpc {
 namespace {
 
-Awaitable<Empty> create_sandbox(AgentContext& context, grpc::CreateSandboxRequest request) {
+Awaitable<> create_sandbox(AgentContext& context, const grpc::CreateSandboxRequest& request, Empty&) {
   if (!is_container_id(request.sandbox_id()))
     throw Error(Code::kInvalidArgument,
                 "sandbox_id \"" + request.sandbox_id().substr(0, 200) + "\" is no valid id");
@@ -28,44 +28,36 @@ Awaitable<Empty> create_sandbox(AgentContext& context, grpc::CreateSandboxReques
     spec.kernel_modules.push_back({.name = module.name(), .parameters = strings(module.parameters())});
   co_await context.modules_loaded.wait();
   co_await context.sandbox.create(std::move(spec));
-  co_return Empty();
 }
 
-Awaitable<Empty> destroy_sandbox(AgentContext& context, grpc::DestroySandboxRequest) {
+Awaitable<> destroy_sandbox(AgentContext& context, const grpc::DestroySandboxRequest&, Empty&) {
   co_await context.sandbox.destroy();
   context.stop();
-  co_return Empty();
 }
 
-Awaitable<grpc::OOMEvent> get_oom_event(AgentContext& context, grpc::GetOOMEventRequest) {
-  grpc::OOMEvent event;
-  event.set_container_id(co_await context.sandbox.oom_events().next());
-  co_return event;
+Awaitable<> get_oom_event(AgentContext& context, const grpc::GetOOMEventRequest&, grpc::OOMEvent& response) {
+  response.set_container_id(co_await context.sandbox.oom_events().next());
 }
 
-Awaitable<grpc::GuestDetailsResponse> guest_details(AgentContext& context,
-                                                    grpc::GuestDetailsRequest request) {
-  co_return describe_guest(request, context.role);
+void guest_details(AgentContext& context, const grpc::GuestDetailsRequest& request, grpc::GuestDetailsResponse& response) {
+  response = describe_guest(request, context.role);
 }
 
-Awaitable<Empty> set_guest_date_time(AgentContext&, grpc::SetGuestDateTimeRequest request) {
+void set_guest_date_time(AgentContext&, const grpc::SetGuestDateTimeRequest& request, Empty&) {
   if (request.usec() < 0 || request.usec() > 999'999)
     throw Error(Code::kInvalidArgument, "Usec " + std::to_string(request.usec()) + " is not in 0..999999");
   if (request.sec() < 0)
     throw Error(Code::kInvalidArgument, "Sec " + std::to_string(request.sec()) + " is negative");
   const timeval now{.tv_sec = request.sec(), .tv_usec = request.usec()};
   if (::settimeofday(&now, nullptr) != 0) throw_errno("setting the guest's clock");
-  co_return Empty();
 }
 
-Awaitable<Empty> reseed_random(AgentContext&, grpc::ReseedRandomDevRequest request) {
+void reseed_random(AgentContext&, const grpc::ReseedRandomDevRequest& request, Empty&) {
   reseed_entropy(request.data());
-  co_return Empty();
 }
 
-Awaitable<Empty> update_ephemeral(AgentContext& context, grpc::UpdateEphemeralMountsRequest request) {
+Awaitable<> update_ephemeral(AgentContext& context, const grpc::UpdateEphemeralMountsRequest& request, Empty&) {
   co_await context.sandbox.update_ephemeral(storages_from_proto(request.storages()));
-  co_return Empty();
 }
 
 }  // namespace

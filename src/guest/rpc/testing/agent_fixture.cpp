@@ -369,6 +369,17 @@ std::string AgentTest::rootfs() const {
   return vm_socket() != nullptr ? "/run/kata-containers/shared/containers/rootfs" : folder_ + "/rootfs";
 }
 
+void AgentTest::expect_residue(const Residue& before, const std::string& what) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+  Residue now = residue();
+  while (now != before && std::chrono::steady_clock::now() < end) {
+    // Each call is a turn of the agent's event loop.
+    (void)code_of("Check", grpc::CheckRequest(), "grpc.Health");
+    now = residue();
+  }
+  EXPECT_TRUE(now == before) << what << "\nnow\n" << now.text() << "before\n" << before.text();
+}
+
 Residue AgentTest::residue() const {
   Residue found;
   if (vm_socket() != nullptr) return found;

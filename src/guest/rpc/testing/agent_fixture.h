@@ -84,6 +84,8 @@ class AgentTest : public testing::Test {
   Code exec(const std::string& id, const std::string& exec_id, std::vector<std::string> args);
 
   [[nodiscard]] Residue residue() const;
+  // Fails unless the agent soon holds exactly this again (an ended process is reaped a moment later).
+  void expect_residue(const Residue& before, const std::string& what);
   // A path of the agent's mount namespace, seen from here.
   [[nodiscard]] std::string guest(const std::string& path) const;
   [[nodiscard]] std::string rootfs() const;
