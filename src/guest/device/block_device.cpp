@@ -113,7 +113,7 @@ Awaitable<std::string> look_until_there(const UeventWatcher& watcher, Lookup loo
   for (;;) {
     // Taken before looking: an event in between is not missed.
     const auto changed = watcher.next_event();
-    if (const auto node = lookup(); node && is_block_node(*node)) co_return *node;
+    if (const auto answer = lookup()) co_return *answer;
     co_await changed->wait();
   }
 }
@@ -128,9 +128,44 @@ Lookup block_lookup(const std::string& driver, const std::string& address, const
   throw Error(Code::kInvalidArgument, "device type " + driver.substr(0, 100) + " is unknown");
 }
 
+Lookup link_lookup(const std::string& device_path, const DeviceTree& tree) {
+  std::function<std::optional<std::string>()> folder;
+  if (device_path.find('.') != std::string::npos && device_path.find('/') == std::string::npos &&
+      device_path.size() > 5) {
+    folder = [path = tree.sysfs + "/bus/ccw/devices/" + device_path] { return std::optional(path); };
+  } else {
+    auto path = parse_pci_path(device_path);
+    if (!path) throw path.error().within("interface.devicePath");
+    folder = [path = std::move(*path), tree] { return find_pci_device(tree.sysfs, path); };
+  }
+  return [folder]() -> std::optional<std::string> {
+    const auto device = folder();
+    if (!device) return std::nullopt;
+    // A virtio function has a child between; others have the link at once.
+    std::vector<std::string> places = {*device};
+    for (const std::string& name : entries_of(*device)) {
+      if (name.starts_with("virtio")) places.push_back(*device + "/" + name);
+    }
+    for (const std::string& place : places) {
+      const auto names = entries_of(place + "/net");
+      if (!names.empty()) return names.front();
+    }
+    return std::nullopt;
+  };
+}
+
+Awaitable<std::string> wait_for(const UeventWatcher& watcher, Lookup lookup, std::string what,
+                                Duration limit) {
+  co_return co_await with_deadline(look_until_there(watcher, std::move(lookup)), limit, std::move(what));
+}
+
 Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what,
                                        Duration limit) {
-  co_return co_await with_deadline(look_until_there(watcher, std::move(lookup)), limit, std::move(what));
+  Lookup with_node = [lookup = std::move(lookup)]() -> std::optional<std::string> {
+    auto node = lookup();
+    return node && is_block_node(*node) ? node : std::nullopt;
+  };
+  co_return co_await wait_for(watcher, std::move(with_node), std::move(what), limit);
 }
 
 }  // namespace kata::device

@@ -1,4 +1,4 @@
-// Finds the node of a block device by what the host calls it.
+// Finds what was plugged by what the host calls it: nodes of block devices, names of network links.
 #pragma once
 
 #include <functional>
@@ -24,6 +24,12 @@ using Lookup = std::function<std::optional<std::string>()>;
 // kInvalidArgument for an address that is none, or an unknown driver.
 Lookup block_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree = {});
 
+// The name of the network link of a device at a PCI path or CCW device number.
+Lookup link_lookup(const std::string& device_path, const DeviceTree& tree = {});
+
+// Waits until the look-up answers. kDeadlineExceeded names `what`.
+Awaitable<std::string> wait_for(const UeventWatcher& watcher, Lookup lookup, std::string what,
+                                Duration limit);
 // Waits until the look-up answers and the node exists. kDeadlineExceeded names driver and address.
 Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup lookup, std::string what,
                                        Duration limit);

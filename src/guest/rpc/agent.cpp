@@ -18,6 +18,7 @@
 #include "guest/rpc/extra_service.h"
 #include "guest/rpc/guest_service.h"
 #include "guest/rpc/health_service.h"
+#include "guest/rpc/network_service.h"
 #include "guest/rpc/process_service.h"
 #include "guest/rpc/sandbox_service.h"
 #include "guest/sandbox/sandbox.h"
@@ -103,6 +104,7 @@ class Agent {
     add_container_methods(*server_, context_);
     add_process_methods(*server_, context_);
     add_guest_methods(*server_, context_);
+    add_network_methods(*server_, context_);
     add_extra_methods(*server_, context_);
   }
 

@@ -1,5 +1,5 @@
-// Requests that make no sense: each gets its code and a message that names the field, the agent serves the next call, and
-// nothing is left behind.
+// Requests that make no sense: each gets its code and a message that names the field, the agent serves the
+// next call, and nothing is left behind.
 #include <csignal>
 #include <filesystem>
 
@@ -12,8 +12,10 @@ class BadInput : public AgentTest {
  protected:
   // The call fails so, says so, and the agent goes on.
   template <typename Request>
-  void expect(const char* row, const std::string& method, const Request& request, Code code, const std::string& text) {
-    EXPECT_EQ(static_cast<int>(code_of(method, request)), static_cast<int>(code)) << row << ": " << last_error();
+  void expect(const char* row, const std::string& method, const Request& request, Code code,
+              const std::string& text) {
+    EXPECT_EQ(static_cast<int>(code_of(method, request)), static_cast<int>(code))
+        << row << ": " << last_error();
     EXPECT_NE(last_error().find(text), std::string::npos) << row << ": " << last_error();
     EXPECT_EQ(code_of("Check", grpc::CheckRequest(), "grpc.Health"), Code::kOk) << row;
   }
@@ -27,11 +29,16 @@ struct NamedCall {
 
 // container_id is field 1 in all of them: one request type can stand for each.
 const NamedCall kCalls[] = {
-    {"StartContainer", Code::kNotFound},          {"RemoveContainer", Code::kNotFound},
-    {"WaitProcess", Code::kInvalidArgument},      {"SignalProcess", Code::kInvalidArgument},
-    {"CloseStdin", Code::kInvalidArgument},       {"TtyWinResize", Code::kInvalidArgument},
-    {"UpdateContainer", Code::kInvalidArgument},  {"StatsContainer", Code::kInvalidArgument},
-    {"PauseContainer", Code::kInvalidArgument},   {"ResumeContainer", Code::kInvalidArgument},
+    {"StartContainer", Code::kNotFound},
+    {"RemoveContainer", Code::kNotFound},
+    {"WaitProcess", Code::kInvalidArgument},
+    {"SignalProcess", Code::kInvalidArgument},
+    {"CloseStdin", Code::kInvalidArgument},
+    {"TtyWinResize", Code::kInvalidArgument},
+    {"UpdateContainer", Code::kInvalidArgument},
+    {"StatsContainer", Code::kInvalidArgument},
+    {"PauseContainer", Code::kInvalidArgument},
+    {"ResumeContainer", Code::kInvalidArgument},
     {"WriteStdin", Code::kNotFound},
 };
 
@@ -80,10 +87,11 @@ TEST_F(BadInput, IdsThatAreNone) {
 TEST_F(BadInput, EmptyRequestsAndGarbage) {
   create_sandbox();
   for (const char* method :
-       {"CreateContainer", "StartContainer", "RemoveContainer", "ExecProcess", "SignalProcess", "WaitProcess",
-        "UpdateContainer", "StatsContainer", "PauseContainer", "ResumeContainer", "WriteStdin", "ReadStdout", "ReadStderr",
-        "CloseStdin", "TtyWinResize", "UpdateInterface", "UpdateRoutes", "AddARPNeighbors", "CopyFile", "ReseedRandomDev",
-        "AddSwap", "AddSwapPath", "GetVolumeStats", "GetDiagnosticData"}) {
+       {"CreateContainer", "StartContainer",  "RemoveContainer", "ExecProcess",      "SignalProcess",
+        "WaitProcess",     "UpdateContainer", "StatsContainer",  "PauseContainer",   "ResumeContainer",
+        "WriteStdin",      "ReadStdout",      "ReadStderr",      "CloseStdin",       "TtyWinResize",
+        "UpdateInterface", "UpdateRoutes",    "AddARPNeighbors", "CopyFile",         "ReseedRandomDev",
+        "AddSwap",         "AddSwapPath",     "GetVolumeStats",  "GetDiagnosticData"}) {
     expect(method, method, grpc::ListRoutesRequest(), Code::kInvalidArgument, "");
     const auto garbage = call_raw(kAgent, method, "\xff\xff\xff\xff");
     ASSERT_FALSE(garbage) << method;
@@ -152,23 +160,30 @@ const Row kRows[] = {
     {"no OCI", [](auto& r) { r.clear_oci(); }, Code::kInvalidArgument, "OCI"},
     {"no root", [](auto& r) { r.mutable_oci()->clear_root(); }, Code::kInvalidArgument, "Root"},
     {"no process", [](auto& r) { r.mutable_oci()->clear_process(); }, Code::kInvalidArgument, "Process"},
-    {"no args", [](auto& r) { r.mutable_oci()->mutable_process()->clear_args(); }, Code::kInvalidArgument, "Args"},
-    {"missing rootfs", [](auto& r) { r.mutable_oci()->mutable_root()->set_path("/no/such/folder"); }, Code::kNotFound, ""},
-    {"missing program", [](auto& r) { r.mutable_oci()->mutable_process()->set_args(0, "nosuch"); }, Code::kNotFound, "nosuch"},
-    {"namespace", [](auto& r) { r.mutable_oci()->mutable_linux()->add_namespaces()->set_type("moon"); }, Code::kInvalidArgument,
-     "Namespaces"},
-    {"capability", [](auto& r) { r.mutable_oci()->mutable_process()->mutable_capabilities()->add_bounding("CAP_FLY"); },
+    {"no args", [](auto& r) { r.mutable_oci()->mutable_process()->clear_args(); }, Code::kInvalidArgument,
+     "Args"},
+    {"missing rootfs", [](auto& r) { r.mutable_oci()->mutable_root()->set_path("/no/such/folder"); },
+     Code::kNotFound, ""},
+    {"missing program", [](auto& r) { r.mutable_oci()->mutable_process()->set_args(0, "nosuch"); },
+     Code::kNotFound, "nosuch"},
+    {"namespace", [](auto& r) { r.mutable_oci()->mutable_linux()->add_namespaces()->set_type("moon"); },
+     Code::kInvalidArgument, "Namespaces"},
+    {"capability",
+     [](auto& r) { r.mutable_oci()->mutable_process()->mutable_capabilities()->add_bounding("CAP_FLY"); },
      Code::kInvalidArgument, "Capabilities"},
     {"rlimit", [](auto& r) { r.mutable_oci()->mutable_process()->add_rlimits()->set_type("RLIMIT_X"); },
      Code::kInvalidArgument, "Rlimits"},
-    {"seccomp action", [](auto& r) { r.mutable_oci()->mutable_linux()->mutable_seccomp()->set_defaultaction("SCMP_ACT_X"); },
+    {"seccomp action",
+     [](auto& r) { r.mutable_oci()->mutable_linux()->mutable_seccomp()->set_defaultaction("SCMP_ACT_X"); },
      Code::kInvalidArgument, "Seccomp"},
-    {"propagation", [](auto& r) { r.mutable_oci()->mutable_linux()->set_rootfspropagation("both"); }, Code::kInvalidArgument,
-     "RootfsPropagation"},
-    {"device type", [](auto& r) { r.mutable_oci()->mutable_linux()->add_devices()->set_type("z"); }, Code::kInvalidArgument,
-     "Devices"},
-    {"cgroup outside", [](auto& r) { r.mutable_oci()->mutable_linux()->set_cgroupspath("/../../x"); }, Code::kInvalidArgument, ""},
-    {"mount without target", [](auto& r) { r.mutable_oci()->add_mounts()->set_type("tmpfs"); }, Code::kInvalidArgument, "Mounts"},
+    {"propagation", [](auto& r) { r.mutable_oci()->mutable_linux()->set_rootfspropagation("both"); },
+     Code::kInvalidArgument, "RootfsPropagation"},
+    {"device type", [](auto& r) { r.mutable_oci()->mutable_linux()->add_devices()->set_type("z"); },
+     Code::kInvalidArgument, "Devices"},
+    {"cgroup outside", [](auto& r) { r.mutable_oci()->mutable_linux()->set_cgroupspath("/../../x"); },
+     Code::kInvalidArgument, ""},
+    {"mount without target", [](auto& r) { r.mutable_oci()->add_mounts()->set_type("tmpfs"); },
+     Code::kInvalidArgument, "Mounts"},
     {"storage driver",
      [](auto& r) {
        r.add_storages()->set_driver("9p");
@@ -208,7 +223,7 @@ const Row kRows[] = {
        r.mutable_storages(0)->set_mount_point("/run/kata-containers/sandbox/huge");
      },
      Code::kInvalidArgument, "pagesize"},
-    {"loop", 
+    {"loop",
      [](auto& r) {
        r.add_storages()->set_driver("ephemeral");
        r.mutable_storages(0)->set_fstype("tmpfs");
@@ -224,7 +239,7 @@ const Row kRows[] = {
        r.mutable_storages(0)->set_mount_point("/run/kata-containers/sandbox/disk");
      },
      Code::kDeadlineExceeded, "1e/00"},
-    {"device without node", 
+    {"device without node",
      [](auto& r) {
        r.add_devices()->set_type("blk");
        r.mutable_devices(0)->set_id("02/00");

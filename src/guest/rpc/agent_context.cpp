@@ -13,6 +13,12 @@ Awaitable<std::string> AgentContext::find_device(std::string type, std::string a
                                              config.hotplug_timeout);
 }
 
+Awaitable<std::string> AgentContext::find_link(std::string device_path) {
+  device::Lookup lookup = device::link_lookup(device_path);
+  co_return co_await device::wait_for(uevents, std::move(lookup), "network device " + device_path,
+                                      config.hotplug_timeout);
+}
+
 Awaitable<std::string> AgentContext::find_slots(std::vector<uint32_t> slots) {
   const auto path = device::pci_path_of_slots(slots);
   if (!path) throw path.error();

@@ -28,6 +28,8 @@ struct AgentContext {
   // The guest's node of a device, waited for as long as agent.hotplug_timeout says. `type` is a storage
   // driver or device type.
   Awaitable<std::string> find_device(std::string type, std::string address);
+  // The name of the network link at a PCI path or CCW device number, waited for likewise.
+  Awaitable<std::string> find_link(std::string device_path);
   // The same for a virtio disk at these PCI slots, one per bus level.
   Awaitable<std::string> find_slots(std::vector<uint32_t> slots);
 };

@@ -65,7 +65,8 @@ void update_container(AgentContext& context, const grpc::UpdateContainerRequest&
   container->update(value_or_throw(resources_from_proto(request.resources())));
 }
 
-void stats_container(AgentContext& context, const grpc::StatsContainerRequest& request, grpc::StatsContainerResponse& response) {
+void stats_container(AgentContext& context, const grpc::StatsContainerRequest& request,
+                     grpc::StatsContainerResponse& response) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kInvalidArgument);
   stats_to_proto(container->stats(), *response.mutable_cgroup_stats());

@@ -4,9 +4,8 @@
 #include <fstream>
 #include <sys/stat.h>
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "lib/error/error.h"
 
@@ -108,10 +107,11 @@ TEST_F(CopyFile, NothingEscapes) {
     const char* name;
     std::string path;
   };
-  for (const Row& row : {Row{"elsewhere", base_ + "/outside/x"}, Row{"root itself", root_}, Row{"slash", root_ + "/"},
-                         Row{"dots", root_ + "/../outside/x"}, Row{"dots inside", root_ + "/a/../../outside/x"},
-                         Row{"absolute link", root_ + "/absolute/x"}, Row{"relative link", root_ + "/relative/x"},
-                         Row{"prefix only", root_ + "x/y"}, Row{"double slash", root_ + "//x"}, Row{"empty", ""}}) {
+  for (const Row& row :
+       {Row{"elsewhere", base_ + "/outside/x"}, Row{"root itself", root_}, Row{"slash", root_ + "/"},
+        Row{"dots", root_ + "/../outside/x"}, Row{"dots inside", root_ + "/a/../../outside/x"},
+        Row{"absolute link", root_ + "/absolute/x"}, Row{"relative link", root_ + "/relative/x"},
+        Row{"prefix only", root_ + "x/y"}, Row{"double slash", root_ + "//x"}, Row{"empty", ""}}) {
     CopyRequest request = file("x", "data");
     request.path = row.path;
     EXPECT_NE(code_of(request), Code::kOk) << row.name;

@@ -17,7 +17,8 @@ void set_spec_extras(AgentContext& context, const pb::SetSpecExtrasRequest& requ
   context.extras.put(request.container_id(), request.exec_id(), request.json());
 }
 
-void list_processes(AgentContext& context, const pb::ListProcessesRequest& request, pb::ListProcessesResponse& response) {
+void list_processes(AgentContext& context, const pb::ListProcessesRequest& request,
+                    pb::ListProcessesResponse& response) {
   check_container_id(request.container_id());
   const auto container = context.sandbox.find_container(request.container_id(), Code::kNotFound);
   const auto started = context.sandbox.process_ids(request.container_id());

@@ -76,7 +76,8 @@ void add_swap_path(AgentContext&, const grpc::AddSwapPathRequest& request, Empty
   swap_on(request.path());
 }
 
-Awaitable<> get_volume_stats(AgentContext&, const grpc::VolumeStatsRequest& request, grpc::VolumeStatsResponse& response) {
+Awaitable<> get_volume_stats(AgentContext&, const grpc::VolumeStatsRequest& request,
+                             grpc::VolumeStatsResponse& response) {
   response = co_await volume_stats(request.volume_guest_path());
 }
 
@@ -84,11 +85,13 @@ IpFamily family_of(bool is_ipv6) {
   return is_ipv6 ? IpFamily::kV6 : IpFamily::kV4;
 }
 
-Awaitable<> get_ip_tables(AgentContext&, const grpc::GetIPTablesRequest& request, grpc::GetIPTablesResponse& response) {
+Awaitable<> get_ip_tables(AgentContext&, const grpc::GetIPTablesRequest& request,
+                          grpc::GetIPTablesResponse& response) {
   response.set_data(co_await save_packet_filter(family_of(request.is_ipv6())));
 }
 
-Awaitable<> set_ip_tables(AgentContext&, const grpc::SetIPTablesRequest& request, grpc::SetIPTablesResponse& response) {
+Awaitable<> set_ip_tables(AgentContext&, const grpc::SetIPTablesRequest& request,
+                          grpc::SetIPTablesResponse& response) {
   response.set_data(co_await restore_packet_filter(family_of(request.is_ipv6()), request.data()));
 }
 
@@ -127,7 +130,8 @@ std::string termination_log(const container::Container& container) {
   return content;
 }
 
-void diagnostic_data(AgentContext& context, const grpc::GetDiagnosticDataRequest& request, grpc::GetDiagnosticDataResponse& response) {
+void diagnostic_data(AgentContext& context, const grpc::GetDiagnosticDataRequest& request,
+                     grpc::GetDiagnosticDataResponse& response) {
   if (request.log_type() != "termination_log")
     throw Error(Code::kInvalidArgument,
                 "log_type \"" + request.log_type().substr(0, 100) + "\": only termination_log is known");

@@ -16,13 +16,14 @@ using google::protobuf::Empty;
 
 inline constexpr const char* kAgentService = "grpc.AgentService";
 
-// How one method is called, free of its message types: one coroutine serves all methods, which would otherwise be most of
-// the program.
+// How one method is called, free of its message types: one coroutine serves all methods, which would
+// otherwise be most of the program.
 struct Method {
   std::unique_ptr<google::protobuf::MessageLite> (*new_request)();
   std::unique_ptr<google::protobuf::MessageLite> (*new_response)();
   // Casts the messages and calls `function`.
-  Awaitable<> (*invoke)(void (*function)(), AgentContext& context, const google::protobuf::MessageLite& request,
+  Awaitable<> (*invoke)(void (*function)(), AgentContext& context,
+                        const google::protobuf::MessageLite& request,
                         google::protobuf::MessageLite& response);
   void (*function)();
   // The method answers at once: called without a coroutine.
@@ -30,8 +31,10 @@ struct Method {
                      google::protobuf::MessageLite& response);
 };
 
-// A request that does not parse is answered kInvalidArgument. The context must outlive the server's connections.
-void register_method(ttrpc::Server& server, const char* service, const char* name, AgentContext& context, Method method);
+// A request that does not parse is answered kInvalidArgument. The context must outlive the server's
+// connections.
+void register_method(ttrpc::Server& server, const char* service, const char* name, AgentContext& context,
+                     Method method);
 
 template <typename Message>
 std::unique_ptr<google::protobuf::MessageLite> new_message() {
@@ -43,7 +46,8 @@ template <typename Request, typename Response>
 void add_method(ttrpc::Server& server, const char* service, const char* name, AgentContext& context,
                 Awaitable<> (*method)(AgentContext& context, const Request& request, Response& response)) {
   using google::protobuf::MessageLite;
-  const auto invoke = [](void (*function)(), AgentContext& target, const MessageLite& request, MessageLite& response) {
+  const auto invoke = [](void (*function)(), AgentContext& target, const MessageLite& request,
+                         MessageLite& response) {
     return reinterpret_cast<decltype(method)>(function)(target, static_cast<const Request&>(request),
                                                         static_cast<Response&>(response));
   };
@@ -60,7 +64,8 @@ template <typename Request, typename Response>
 void add_method(ttrpc::Server& server, const char* service, const char* name, AgentContext& context,
                 void (*method)(AgentContext& context, const Request& request, Response& response)) {
   using google::protobuf::MessageLite;
-  const auto invoke = [](void (*function)(), AgentContext& target, const MessageLite& request, MessageLite& response) {
+  const auto invoke = [](void (*function)(), AgentContext& target, const MessageLite& request,
+                         MessageLite& response) {
     reinterpret_cast<decltype(method)>(function)(target, static_cast<const Request&>(request),
                                                  static_cast<Response&>(response));
   };

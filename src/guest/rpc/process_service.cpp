@@ -39,7 +39,8 @@ Awaitable<> signal_process(AgentContext& context, const grpc::SignalProcessReque
                                   static_cast<int>(request.signal()));
 }
 
-Awaitable<> wait_process(AgentContext& context, const grpc::WaitProcessRequest& request, grpc::WaitProcessResponse& response) {
+Awaitable<> wait_process(AgentContext& context, const grpc::WaitProcessRequest& request,
+                         grpc::WaitProcessResponse& response) {
   check_ids(request);
   response.set_status(co_await context.sandbox.wait(request.container_id(), request.exec_id()));
 }
@@ -49,21 +50,24 @@ size_t read_length(const grpc::ReadStreamRequest& request) {
   return std::min<size_t>(request.len(), kMaxRead);
 }
 
-Awaitable<> read_stdout(AgentContext& context, const grpc::ReadStreamRequest& request, grpc::ReadStreamResponse& response) {
+Awaitable<> read_stdout(AgentContext& context, const grpc::ReadStreamRequest& request,
+                        grpc::ReadStreamResponse& response) {
   check_ids(request);
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   response.set_data(co_await process->read_stdout(read_length(request)));
 }
 
-Awaitable<> read_stderr(AgentContext& context, const grpc::ReadStreamRequest& request, grpc::ReadStreamResponse& response) {
+Awaitable<> read_stderr(AgentContext& context, const grpc::ReadStreamRequest& request,
+                        grpc::ReadStreamResponse& response) {
   check_ids(request);
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kInvalidArgument);
   response.set_data(co_await process->read_stderr(read_length(request)));
 }
 
-Awaitable<> write_stdin(AgentContext& context, const grpc::WriteStreamRequest& request, grpc::WriteStreamResponse& response) {
+Awaitable<> write_stdin(AgentContext& context, const grpc::WriteStreamRequest& request,
+                        grpc::WriteStreamResponse& response) {
   check_ids(request);
   const auto process =
       context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);

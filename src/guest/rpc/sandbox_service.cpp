@@ -39,7 +39,8 @@ Awaitable<> get_oom_event(AgentContext& context, const grpc::GetOOMEventRequest&
   response.set_container_id(co_await context.sandbox.oom_events().next());
 }
 
-void guest_details(AgentContext& context, const grpc::GuestDetailsRequest& request, grpc::GuestDetailsResponse& response) {
+void guest_details(AgentContext& context, const grpc::GuestDetailsRequest& request,
+                   grpc::GuestDetailsResponse& response) {
   response = describe_guest(request, context.role);
 }
 
@@ -56,7 +57,8 @@ void reseed_random(AgentContext&, const grpc::ReseedRandomDevRequest& request, E
   reseed_entropy(request.data());
 }
 
-Awaitable<> update_ephemeral(AgentContext& context, const grpc::UpdateEphemeralMountsRequest& request, Empty&) {
+Awaitable<> update_ephemeral(AgentContext& context, const grpc::UpdateEphemeralMountsRequest& request,
+                             Empty&) {
   co_await context.sandbox.update_ephemeral(storages_from_proto(request.storages()));
 }
 

@@ -111,10 +111,13 @@ TEST(SpecFromProto, UnknownWordsAreRefusedByField) {
   using S = grpc::Spec;
   const Row rows[] = {
       {[](S& s) { s.mutable_linux()->add_namespaces()->set_type("network "); }, "Linux.Namespaces.Type"},
-      {[](S& s) { s.mutable_process()->mutable_capabilities()->add_effective("KILL"); }, "Process.Capabilities.Effective"},
-      {[](S& s) { s.mutable_process()->mutable_capabilities()->add_permitted("CAP_"); }, "Process.Capabilities.Permitted"},
+      {[](S& s) { s.mutable_process()->mutable_capabilities()->add_effective("KILL"); },
+       "Process.Capabilities.Effective"},
+      {[](S& s) { s.mutable_process()->mutable_capabilities()->add_permitted("CAP_"); },
+       "Process.Capabilities.Permitted"},
       {[](S& s) { s.mutable_process()->add_rlimits()->set_type("NOFILE"); }, "Process.Rlimits.Type"},
-      {[](S& s) { s.mutable_linux()->mutable_seccomp()->set_defaultaction("ALLOW"); }, "Linux.Seccomp.DefaultAction"},
+      {[](S& s) { s.mutable_linux()->mutable_seccomp()->set_defaultaction("ALLOW"); },
+       "Linux.Seccomp.DefaultAction"},
       {[](S& s) {
          s.mutable_linux()->mutable_seccomp()->set_defaultaction("SCMP_ACT_ALLOW");
          s.mutable_linux()->mutable_seccomp()->add_architectures("amd64");
@@ -126,8 +129,10 @@ TEST(SpecFromProto, UnknownWordsAreRefusedByField) {
          s.mutable_linux()->mutable_seccomp()->mutable_syscalls(0)->add_args()->set_index(6);
        },
        "Args.Index"},
-      {[](S& s) { s.mutable_linux()->mutable_resources()->add_devices()->set_type("p"); }, "Resources.Devices.Type"},
-      {[](S& s) { s.mutable_linux()->mutable_resources()->add_devices()->set_access("x"); }, "Resources.Devices.Access"},
+      {[](S& s) { s.mutable_linux()->mutable_resources()->add_devices()->set_type("p"); },
+       "Resources.Devices.Type"},
+      {[](S& s) { s.mutable_linux()->mutable_resources()->add_devices()->set_access("x"); },
+       "Resources.Devices.Access"},
       {[](S& s) {
          s.mutable_linux()->add_devices()->set_type("c");
          s.mutable_linux()->mutable_devices(0)->set_path("dev/x");
@@ -154,7 +159,12 @@ TEST(SpecExtras, FillOnlyWhatTheMessageCannotCarry) {
   oci::Spec spec;
   spec.process.emplace();
   spec.process->cwd = "/keep";
-  spec.mounts.push_back({.destination = "/m", .source = "/guest", .type = "", .options = {}, .uid_mappings = {}, .gid_mappings = {}});
+  spec.mounts.push_back({.destination = "/m",
+                         .source = "/guest",
+                         .type = "",
+                         .options = {},
+                         .uid_mappings = {},
+                         .gid_mappings = {}});
   extras.apply("other", spec);
   EXPECT_TRUE(spec.domainname.empty());
   extras.apply("c1", spec);
@@ -184,7 +194,8 @@ TEST(SpecExtras, AreBounded) {
 
 TEST(Ids, Rules) {
   for (const char* id : {"ab", "a1", "A.b-c_d", "0123456789abcdef"}) EXPECT_TRUE(is_container_id(id)) << id;
-  for (const char* id : {"", "a", ".a", "-a", "a/b", "a b", "\xc3\xa4\xc3\xa4", "a\n"}) EXPECT_FALSE(is_container_id(id)) << id;
+  for (const char* id : {"", "a", ".a", "-a", "a/b", "a b", "\xc3\xa4\xc3\xa4", "a\n"})
+    EXPECT_FALSE(is_container_id(id)) << id;
   EXPECT_FALSE(is_container_id(std::string(1025, 'a')));
   EXPECT_TRUE(is_exec_id("a"));
 }
@@ -199,7 +210,10 @@ TEST(CpuList, Counts) {
 }
 
 TEST(Utf8, BrokenBytesAreReplaced) {
-  EXPECT_EQ(lossy_utf8("a\xff" "b"), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(lossy_utf8("a\xff"
+                       "b"),
+            "a\xEF\xBF\xBD"
+            "b");
   EXPECT_EQ(lossy_utf8("\xc3\xa4"), "\xc3\xa4");
   EXPECT_EQ(lossy_utf8("\xc3"), "\xEF\xBF\xBD");
   EXPECT_EQ(lossy_utf8("\xed\xa0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");

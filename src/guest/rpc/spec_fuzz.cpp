@@ -2,9 +2,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "agent/agent.pb.h"
 #include "guest/rpc/spec_from_proto.h"
 #include "guest/rpc/storage_from_proto.h"
+
+#include "agent/agent.pb.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   grpc::CreateContainerRequest request;
