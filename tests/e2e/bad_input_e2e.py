@@ -111,9 +111,12 @@ class Configuration(Test):
         self.assertRegex(harness.LAB.log_tail(400), "default_memroy")
 
     def test_annotation_not_enabled(self):
-        name = "io.katacontainers.config.hypervisor.machine_type"
-        self.refused([r"machine_type", "enable_annotations"], (QEMU, "enable_annotations", ["default_vcpus"]),
-                     flags=("--rm", "--annotation", f"{name}=pc"))
+        """As in the original it is left out with a warning, which says what would allow it."""
+        config = self.config((QEMU, "enable_annotations", ["default_vcpus"]))
+        flags = ("--rm", "--annotation", "io.katacontainers.config.hypervisor.default_memory=1024")
+        result = self.expect_run("sh", "-c", "head -n1 /proc/meminfo", config=config, flags=flags)
+        self.assertLess(int(result.stdout.split()[1]), 300 * 1024, "the annotation was applied")
+        self.assertRegex(harness.LAB.log_tail(400), "default_memory.*enable_annotations|enable_annotations.*default_memory")
 
     def test_annotation_enabled(self):
         flags = ("--rm", "--annotation", "io.katacontainers.config.hypervisor.default_memory=384")
