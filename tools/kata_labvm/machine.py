@@ -1,0 +1,234 @@
+"""Builds the lab's initrd, starts its helper processes and QEMU, and takes everything down again."""
+
+import glob
+import hashlib
+import os
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPO, "image"))
+
+from kata_image import cpio, kernel, modules  # noqa: E402
+
+BOOT_MODULES = ("virtiofs", "overlay", "virtio_pci", "virtio_console")
+# What a production host has; loaded in every lab.
+HOST_MODULES = ("kvm-amd", "kvm-intel", "vhost_vsock", "vhost_net", "tun", "veth", "bridge", "br_netfilter", "loop", "macvlan", "ipvlan")
+EXTRA_MODULES = {
+    "dm": ("dm-mod", "dm-thin-pool", "dm-verity", "dm-crypt"),
+    "iommu": ("vfio-pci", "vfio_iommu_type1"),
+    "nic": ("e1000e", "virtio_net"),
+    "hugepages": (),
+}
+VIRTIOFSD_PLACES = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
+
+
+class LabError(Exception):
+    """Says what is missing or what did not work."""
+
+
+def _virtiofsd():
+    for place in VIRTIOFSD_PLACES:
+        if os.path.exists(place):
+            return place
+    raise LabError("virtiofsd not found: run tools/setup")
+
+
+def build_initrd(tree, cache):
+    """busybox, the init script and the modules for the start; kept in the cache by content."""
+    busybox = "/bin/busybox"
+    if not os.path.exists(busybox):
+        raise LabError("busybox not found: run tools/setup (package busybox-static)")
+    archive = cpio.Archive()
+    for folder in ("proc", "sys", "dev", "ro", "rw", "r", "tmp"):
+        archive.directory(folder)
+    archive.char_device("dev/console", 5, 1)
+    archive.char_device("dev/null", 1, 3, 0o666)
+    with open(busybox, "rb") as file:
+        archive.file("bin/busybox", file.read(), 0o755)
+    with open(os.path.join(REPO, "tools/kata_labvm/init.sh"), "rb") as file:
+        archive.file("init", file.read(), 0o755)
+    lines = []
+    for name in tree.load_order(BOOT_MODULES):
+        path, data = tree.load(name)
+        archive.file(f"modules.d/{os.path.basename(path)}", data)
+        lines.append(f"/modules.d/{os.path.basename(path)}\n")
+    archive.file("modules", "".join(lines).encode())
+    data = archive.write()
+    path = os.path.join(cache, "lab", hashlib.sha256(data).hexdigest()[:16] + ".img")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        temporary = f"{path}.{os.getpid()}"
+        with open(temporary, "wb") as file:
+            file.write(data)
+        os.rename(temporary, path)
+    return path
+
+
+def module_folder_for_modprobe(tree, cache):
+    """A folder for modprobe -d: the unpacked package, with the index that its installation would have made."""
+    base = tree.folder
+    while os.path.basename(base) != "lib":
+        base = os.path.dirname(base)
+    root = os.path.dirname(base)
+    if os.path.basename(root) == "usr":
+        root, link = os.path.dirname(root), "usr/lib"
+        if not os.path.exists(os.path.join(root, "lib")):
+            os.symlink(link, os.path.join(root, "lib"))
+    if not os.path.exists(os.path.join(tree.folder, "modules.dep.bin")):
+        subprocess.run(["/sbin/depmod", "-b", root, tree.version], check=True)
+    return root
+
+
+class Lab:
+    """One lab. Must run in a mount namespace of its own (tools/lab sees to that)."""
+
+    def __init__(self, options, cache):
+        self.options = options
+        self.cache = cache
+        self.folder = tempfile.mkdtemp(prefix="kata-labvm-")
+        self.children = []
+        self.control = os.path.join(self.folder, "ctl")
+        os.mkdir(self.control)
+
+    def _share(self, tag, folder, extra=()):
+        path = os.path.join(self.folder, f"{tag}.sock")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(path)
+        listener.listen(1)
+        program = _virtiofsd()
+        cache_mode = "always" if tag == "root" else "none"
+        if program.startswith("/usr/lib/qemu"):
+            command = [program, f"--fd={listener.fileno()}", "-o", f"source={folder}", "-o", f"cache={cache_mode}", "-f"]
+        else:
+            mode = "always" if tag == "root" else "never"
+            command = [program, f"--fd={listener.fileno()}", "--shared-dir", folder, "--cache", mode, "--sandbox=none", "--seccomp=none"]
+        log = open(os.path.join(self.folder, f"{tag}.log"), "wb")
+        self.children.append(subprocess.Popen(command + list(extra), pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL,
+                                              stdout=log, stderr=log))
+        log.close()
+        listener.close()
+        return ["-chardev", f"socket,id={tag},path={path}", "-device", f"vhost-user-fs-pci,chardev={tag},tag={tag},queue-size=1024"]
+
+    def _command_script(self, command, shell_folder):
+        lines = ["#!/bin/sh", "export HOME=/root TERM=linux DM_DISABLE_UDEV=1 KATA_LAB=1"]
+        for name in ("PATH", "KATA_CPP_CACHE", "KATA_BIN", "KATA_GUEST"):
+            if name in os.environ:
+                lines.append(f"export {name}={shlex.quote(os.environ[name])}")
+        lines.append(f"cd {shlex.quote(shell_folder)}")
+        lines.append(" ".join(shlex.quote(word) for word in command))
+        with open(os.path.join(self.control, "command"), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+
+    def _machine(self):
+        wanted = self.options.features
+        machine = "q35"
+        devices = []
+        append = ["console=ttyS0", "panic=-1", "quiet", "mitigations=off", "nokaslr", "random.trust_cpu=on"]
+        names = list(HOST_MODULES)
+        for feature in wanted:
+            names += EXTRA_MODULES.get(feature.partition("=")[0], ())
+        if "iommu" in wanted:
+            machine = "q35,kernel-irqchip=split"
+            devices += ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"]
+            append.append("intel_iommu=on")
+        if "nic" in wanted:
+            devices += ["-device", "pcie-root-port,id=rp1,chassis=1,slot=1", "-netdev", "user,id=n1,restrict=on", "-device",
+                        "virtio-net-pci,netdev=n1,bus=rp1,disable-legacy=on" + (",iommu_platform=on,ats=on" if "iommu" in wanted else "")]
+        if "hugepages" in wanted:
+            append.append("lab.hugepages=256")
+        append.append("lab.cgroup=" + ("v1" if "cgroup=v1" in wanted else "v2"))
+        append.append("lab.modules=" + ",".join(names))
+        return machine, devices, append
+
+    def start(self, command):
+        began = time.monotonic()
+        options = self.options
+        deb = options.kernel or kernel.fetch(self.cache)
+        image, module_folder = kernel.unpack(deb, self.cache)
+        tree = modules.ModuleTree(module_folder)
+        initrd = build_initrd(tree, self.cache)
+        os.symlink(module_folder_for_modprobe(tree, self.cache), os.path.join(self.control, "modules"))
+        vmlinux = os.path.join(self.cache, "lab", f"vmlinux-{tree.version}")
+        if not os.path.exists(vmlinux):
+            with open(image, "rb") as source, open(vmlinux + ".new", "wb") as target:
+                target.write(kernel.extract_vmlinux(source.read()))
+            os.rename(vmlinux + ".new", vmlinux)
+        self._command_script(command, os.getcwd())
+        # Without the mounts on top of it: virtio-fs would show those as folders that cannot be used as an overlay's lower layer.
+        root = os.path.join(self.folder, "root")
+        os.mkdir(root)
+        subprocess.run(["mount", "--bind", "/", root], check=True)
+        shares = self._share("root", root) + self._share("ctl", self.control)
+        machine, devices, append = self._machine()
+        if options.out:
+            os.makedirs(options.out, exist_ok=True)
+            shares += self._share("out", os.path.abspath(options.out))
+            append.append("lab.out=" + os.path.abspath(options.out))
+        memory = f"{options.memory}M"
+        qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", machine,
+                "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory,
+                "-object", f"memory-backend-memfd,id=mem,size={memory},share=on", "-machine", "memory-backend=mem",
+                *devices, *shares, "-kernel", vmlinux, "-initrd", initrd, "-append", " ".join(append),
+                "-serial", f"file:{self.folder}/console", "-device", "virtio-serial-pci",
+                "-chardev", "stdio,id=con,signal=off", "-device", "virtconsole,chardev=con"]
+        self.qemu = subprocess.Popen(qemu, stdin=None if options.interactive else subprocess.DEVNULL, start_new_session=not options.interactive)
+        self.children.append(self.qemu)
+        self._wait_ready(began)
+
+    def _wait_ready(self, began):
+        deadline = began + self.options.boot_limit
+        ready = os.path.join(self.control, "ready")
+        watcher = os.pidfd_open(self.qemu.pid)
+        try:
+            while not os.path.exists(ready):
+                if select.select([watcher], [], [], 0.02)[0] or time.monotonic() > deadline:
+                    raise LabError("the lab did not come up:\n" + self.console_tail())
+        finally:
+            os.close(watcher)
+        print(f"lab: ready in {time.monotonic() - began:.1f} s", file=sys.stderr)
+
+    def console_tail(self):
+        try:
+            with open(os.path.join(self.folder, "console"), encoding="utf-8", errors="replace") as file:
+                return "".join(file.readlines()[-12:])
+        except FileNotFoundError:
+            return "(no console)"
+
+    def wait(self, limit):
+        """Returns the command's exit status; 124 at the deadline, as timeout(1) does."""
+        try:
+            self.qemu.wait(limit)
+        except subprocess.TimeoutExpired:
+            print(f"lab: not done within {limit} s", file=sys.stderr)
+            return 124
+        try:
+            with open(os.path.join(self.control, "exit"), encoding="ascii") as file:
+                return int(file.read())
+        except (FileNotFoundError, ValueError):
+            print("lab: it ended without an exit status:\n" + self.console_tail(), file=sys.stderr)
+            return 125
+
+    def close(self):
+        for child in reversed(self.children):
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+                try:
+                    child.wait(3)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+                    child.wait()
+        subprocess.run(["umount", "-l", os.path.join(self.folder, "root")], stderr=subprocess.DEVNULL, check=False)
+        root = os.path.join(self.folder, "root")
+        # Never through a mount that is still there: this is the machine's own root.
+        if not os.path.ismount(root):
+            for path in glob.glob(root):
+                os.rmdir(path)
+            shutil.rmtree(self.folder, ignore_errors=True)
