@@ -5,10 +5,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -29,7 +31,37 @@ constexpr int kMaxOomScore = 1000;
 // linux/sched.h's PIDTYPE_TGID: all threads of this process.
 constexpr unsigned long kThreadGroup = 1;
 
+// Unmaps the code of the mapping that a line of /proc/self/maps tells of: "begin-end r-xp offset device inode
+// path".
+void drop_code(std::string_view line) {
+  unsigned long begin = 0, end = 0;
+  const char* const last = line.data() + line.size();
+  const auto first = std::from_chars(line.data(), last, begin, 16);
+  if (first.ec != std::errc() || first.ptr == last || *first.ptr != '-') return;
+  const auto second = std::from_chars(first.ptr + 1, last, end, 16);
+  if (second.ec != std::errc() || end <= begin) return;
+  const std::string_view rest(second.ptr, static_cast<size_t>(last - second.ptr));
+  // Never written to, and backed by a file: the kernel can read every page again.
+  if (!rest.starts_with(" r-xp ") || rest.find(" /") == std::string_view::npos) return;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 }  // namespace
+
+void trim_memory() {
+  ::malloc_trim(0);
+  std::string maps;
+  try {
+    maps = read_file("/proc/self/maps");
+  } catch (const Error&) {
+    return;
+  }
+  for (std::string_view text = maps; !text.empty();) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    drop_code(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
 
 void set_up_process() {
   for (const int signal : {SIGPIPE, SIGINT, SIGTERM}) std::signal(signal, SIG_IGN);

@@ -12,6 +12,7 @@
 
 #include "host/shim/convert.h"
 #include "host/shim/flags.h"
+#include "host/shim/process.h"
 #include "lib/async/deadline.h"
 #include "lib/log/log.h"
 #include "lib/oci/json.h"
@@ -26,6 +27,8 @@ namespace proto = containerd::task::v3;
 constexpr std::string_view kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
 constexpr Duration kNoLimit{0};
+// From the start of a process to the calls that follow it having passed.
+constexpr Duration kSettleTime = std::chrono::seconds(2);
 
 // A call on its way, with or without somebody who waits for it.
 struct Running {
@@ -84,7 +87,8 @@ TaskService::TaskService(Parts parts)
             .make_sandbox = parts_.make_sandbox,
             .load_config = parts_.load_config,
             .events = parts_.events,
-            .monitor_socket = parts_.monitor_socket}) {}
+            .monitor_socket = parts_.monitor_socket}),
+      settled_(parts_.executor) {}
 
 template <typename Request, typename Response>
 Awaitable<std::string> TaskService::serve(std::shared_ptr<TaskService> self, std::string method,
@@ -198,6 +202,10 @@ Awaitable<proto::StartResponse> TaskService::start(proto::StartRequest request) 
     std::rethrow_exception(failed);
   }
   parts_.events->started(request.id(), request.exec_id(), response.pid());
+  settled_.expires_after(kSettleTime);
+  settled_.async_wait([](const boost::system::error_code& cancelled) {
+    if (!cancelled) trim_memory();
+  });
   co_return response;
 }
 

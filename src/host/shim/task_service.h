@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include <boost/asio/steady_timer.hpp>
+
 #include "host/shim/pod.h"
 #include "host/shim/stats.h"
 #include "host/shim/task_events.h"
@@ -80,6 +82,8 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
 
   Parts parts_;
   Pod pod_;
+  // Runs out some time after the last start of a process.
+  asio::steady_timer settled_;
   // Whether there ever was a container.
   bool created_ = false;
 };
