@@ -19,14 +19,8 @@ enum class CgroupLayout { kUnified, kHybrid, kLegacy };
 
 struct AgentConfig {
   log::Level log_level = log::Level::kInfo;
-  // vsock port of the log stream, 0 = console only.
-  uint32_t log_port = 0;
   std::string server_address = "vsock://-1:1024";
-  bool debug_console = false;
-  // vsock port of the debug console; 0 = /dev/console.
-  uint32_t debug_console_port = 0;
   std::chrono::seconds hotplug_timeout{3};
-  std::chrono::seconds cdi_timeout{100};
   // Bytes, 0 = the kernel's default.
   uint32_t container_pipe_size = 0;
   CgroupLayout cgroups = CgroupLayout::kUnified;

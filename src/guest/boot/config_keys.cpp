@@ -18,18 +18,15 @@ void set_level(AgentConfig& config, const Value& value) {
 
 constexpr std::array kKeys = {
     Key{"log", "log_level", ValueKind::kChoice, kLevels, set_level},
-    Key{"log_vport", "", ValueKind::kPort, "",
-        [](AgentConfig& c, const Value& v) { c.log_port = static_cast<uint32_t>(v.number); }},
+    // The log stays on the console until the side channels are there.
+    Key{"log_vport", "", ValueKind::kPort, "", kIgnored},
     Key{"server_addr", "", ValueKind::kText, "",
         [](AgentConfig& c, const Value& v) { c.server_address = v.text; }},
-    Key{"debug_console", "", ValueKind::kFlag, "",
-        [](AgentConfig& c, const Value& v) { c.debug_console = v.flag; }},
-    Key{"debug_console_vport", "", ValueKind::kPort, "",
-        [](AgentConfig& c, const Value& v) { c.debug_console_port = static_cast<uint32_t>(v.number); }},
+    Key{"debug_console", "", ValueKind::kFlag, "", kIgnored},
+    Key{"debug_console_vport", "", ValueKind::kPort, "", kIgnored},
     Key{"hotplug_timeout", "", ValueKind::kSeconds, "",
         [](AgentConfig& c, const Value& v) { c.hotplug_timeout = std::chrono::seconds(v.number); }},
-    Key{"cdi_timeout", "", ValueKind::kSeconds, "",
-        [](AgentConfig& c, const Value& v) { c.cdi_timeout = std::chrono::seconds(v.number); }},
+    Key{"cdi_timeout", "", ValueKind::kSeconds, "", kIgnored},
     Key{"container_pipe_size", "", ValueKind::kSize, "",
         [](AgentConfig& c, const Value& v) { c.container_pipe_size = static_cast<uint32_t>(v.number); }},
     // Accepted by contract without any effect: no warning either.
