@@ -26,6 +26,8 @@ TEST(PathTest, FormsOfCgroupsPath) {
               {"user.slice::n", "/user.slice/n"},
               {"::", "/id"},
               {"a.slice::", "/a.slice/id"},
+              {"::/", "/id"},
+              {"::.", "/id"},
               {"/x:y:z", "/x:y:z"}};
   for (const auto& row : rows) EXPECT_EQ(path_of(row.given, "id"), row.path) << row.given;
   for (const char* bad : {"..", "/a/../b", "a:b:../../x"}) EXPECT_THROW(path_of(bad, "id"), Error) << bad;

@@ -78,11 +78,13 @@ std::string path_of(std::string_view cgroups_path, std::string_view id) {
     const size_t second = cgroups_path.find(':', first + 1);
     const std::string_view slice = cgroups_path.substr(0, first);
     const std::string prefix(cgroups_path.substr(first + 1, second - first - 1));
-    // Without a name the folder would be the slice itself, which is not ours.
-    const std::string name(second + 1 < cgroups_path.size() ? cgroups_path.substr(second + 1) : id);
+    const std::string name(cgroups_path.substr(second + 1));
     const std::string scope = (prefix.empty() ? "" : prefix + "-") + name + (prefix.empty() ? "" : ".scope");
-    const std::string folder = slice.empty() || slice == "-" ? "" : slice_path(slice);
-    return join_checked(split(folder + "/" + scope, '/'), cgroups_path);
+    const std::string named = slice.empty() || slice == "-" ? "" : slice_path(slice);
+    const std::string folder = join_checked(split(named, '/'), cgroups_path);
+    const std::string path = join_checked(split(folder + "/" + scope, '/'), cgroups_path);
+    // Without a name it would be the slice itself, or the root: neither is ours.
+    return path == folder ? folder + "/" + std::string(id) : path;
   }
   const std::string path = join_checked(split(cgroups_path, '/'), cgroups_path);
   return path.empty() ? "/" + std::string(id) : path;
