@@ -20,7 +20,7 @@
 namespace kata::container {
 namespace {
 
-// What is in a pipe when its process has ended can be read for this long.
+// How long the descendants of an ended process, which hold its pipes open, can still write.
 constexpr auto kDrainLimit = std::chrono::milliseconds(500);
 // How long the destructor waits for a process it has killed.
 constexpr int kDropLimitMs = 1000;
@@ -44,6 +44,12 @@ bool reacts_to(pid_t pid, int number) {
     masks |= mask;
   }
   return (masks & (uint64_t{1} << (number - 1))) != 0;
+}
+
+// Nobody has the other end any more: the stream ends by itself once it has been read.
+bool writers_gone(int fd) {
+  pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLHUP) != 0;
 }
 
 }  // namespace
@@ -97,6 +103,7 @@ void Process::reap() {
   // Reaped elsewhere (against owns_pid): the end is certain, the status is lost.
   exit_code_ = 255;
   if (info.si_pid != 0) exit_code_ = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+  end_time_ = {.wall = std::chrono::system_clock::now(), .steady = std::chrono::steady_clock::now()};
   owned_pids().erase(pid_);
   pidfd_.close();
   limit_drain();
@@ -111,7 +118,7 @@ void Process::limit_drain() {
     const auto self = weak.lock();
     if (!self || error) return;
     for (const OutputPtr& output : {self->stdout_, self->stderr_}) {
-      if (!output || !output->stream.is_open()) continue;
+      if (!output || !output->stream.is_open() || writers_gone(output->stream.native_handle())) continue;
       int waiting = 0;
       ::ioctl(output->stream.native_handle(), FIONREAD, &waiting);
       output->left = static_cast<size_t>(std::max(waiting, 0));

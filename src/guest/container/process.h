@@ -1,6 +1,7 @@
 // A running process of a container and its standard streams.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,12 @@ class Process : public std::enable_shared_from_this<Process> {
   [[nodiscard]] bool terminal() const { return terminal_; }
   // 0..255, or 128 + signal; empty while it runs.
   [[nodiscard]] std::optional<int> exit_code() const { return exit_code_; }
+  // When it ended; valid with an exit code.
+  struct EndTime {
+    std::chrono::system_clock::time_point wall;
+    std::chrono::steady_clock::time_point steady;
+  };
+  [[nodiscard]] const EndTime& end_time() const { return end_time_; }
 
   // Waits for the end; any number of callers, all get the code.
   Awaitable<int> wait();
@@ -55,9 +62,9 @@ class Process : public std::enable_shared_from_this<Process> {
   // after close, kUnavailable "... closed its standard input" when nobody reads any more.
   Awaitable<size_t> write_stdin(std::string_view data);
   void close_stdin();
-  // Up to `length` bytes after one read, as soon as there are any; empty = end of stream. After the process
-  // has ended, what is still in the pipe can be read for 500 ms; then the stream ends although a descendant
-  // holds it open. With a terminal both read the master.
+  // Up to `length` bytes after one read, as soon as there are any; empty = end of stream. What is in the pipe
+  // when the process ends stays there until it is read, however late. Descendants that hold it open are
+  // waited for only 500 ms: what they write later is not read. With a terminal both read the master.
   Awaitable<std::string> read_stdout(size_t length);
   Awaitable<std::string> read_stderr(size_t length);
   // kUnavailable without a terminal.
@@ -86,6 +93,7 @@ class Process : public std::enable_shared_from_this<Process> {
   Stream pidfd_;
   Event ended_;
   std::optional<int> exit_code_;
+  EndTime end_time_;
   asio::steady_timer drain_timer_;
   OutputPtr stdin_, stdout_, stderr_;
 };

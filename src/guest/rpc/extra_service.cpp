@@ -29,6 +29,20 @@ void list_processes(AgentContext& context, const pb::ListProcessesRequest& reque
   }
 }
 
+Awaitable<> wait_exit(AgentContext& context, const pb::WaitExitRequest& request,
+                      pb::WaitExitResponse& response) {
+  check_container_id(request.container_id());
+  check_exec_id(request.exec_id());
+  const auto process =
+      context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
+  response.set_status(co_await process->wait());
+  const auto nanos = [](auto duration) {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
+  };
+  response.set_exited_at_unix_nanos(nanos(process->end_time().wall.time_since_epoch()));
+  response.set_nanos_since_exit(nanos(std::chrono::steady_clock::now() - process->end_time().steady));
+}
+
 void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTimesResponse& response) {
   response.set_agent_started(context.times.started);
   response.set_modules_loaded(context.times.modules_loaded);
@@ -40,6 +54,7 @@ void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTime
 void add_extra_methods(ttrpc::Server& server, AgentContext& context) {
   add_method(server, kService, "SetSpecExtras", context, set_spec_extras);
   add_method(server, kService, "ListProcesses", context, list_processes);
+  add_method(server, kService, "WaitExit", context, wait_exit);
   add_method(server, kService, "BootTimes", context, boot_times);
 }
 

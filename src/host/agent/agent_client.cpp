@@ -1,5 +1,6 @@
 #include "host/agent/agent_client.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "host/agent/spec_message.h"
@@ -7,12 +8,14 @@
 
 #include "agent/agent.pb.h"
 #include "agent/health.pb.h"
+#include "agent/katacpp.pb.h"
 
 namespace kata::agent {
 namespace {
 
 constexpr const char* kAgentService = "grpc.AgentService";
 constexpr const char* kHealthService = "grpc.Health";
+constexpr const char* kExtraService = "katacpp.agent.v1.Extra";
 
 using Empty = google::protobuf::Empty;
 
@@ -233,6 +236,19 @@ Awaitable<int> AgentClient::wait_process(std::string id, std::string exec_id) {
   const auto request = process_request<grpc::WaitProcessRequest>(id, exec_id);
   const auto answer = co_await call<grpc::WaitProcessResponse>("WaitProcess", request, id, Limit::kNone);
   co_return answer.status();
+}
+
+Awaitable<AgentClient::ProcessEnd> AgentClient::wait_exit(std::string id, std::string exec_id) {
+  const auto request = process_request<katacpp::agent::v1::WaitExitRequest>(id, exec_id);
+  const auto answer = co_await described<katacpp::agent::v1::WaitExitResponse>(
+      ttrpc::call<katacpp::agent::v1::WaitExitResponse>(client_, kExtraService, "WaitExit", request),
+      "guest agent, WaitExit of container " + id);
+  // A guest that tells nonsense must not bring times from before the epoch.
+  const auto age = std::chrono::nanoseconds(std::min<uint64_t>(
+      answer.nanos_since_exit(), std::chrono::nanoseconds(std::chrono::hours(24 * 365)).count()));
+  const auto now = std::chrono::system_clock::now();
+  co_return ProcessEnd{.status = answer.status(),
+                       .at = now - std::chrono::duration_cast<std::chrono::system_clock::duration>(age)};
 }
 
 Awaitable<> AgentClient::pause_container(std::string id) {

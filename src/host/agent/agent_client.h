@@ -1,6 +1,7 @@
 // Client of the guest agent: its API as typed calls with limits (facts: agent-api, sections 1, 3, 4).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -46,6 +47,13 @@ class AgentClient {
   Awaitable<> signal_process(std::string id, std::string exec_id, uint32_t signal);
   // The exit status: 0..255, or 128 + signal. No limit. The agent forgets the process then.
   Awaitable<int> wait_process(std::string id, std::string exec_id);
+  // The end of a process, which the agent keeps knowing; `at` by this host's clock. No limit. kUnimplemented
+  // from an agent without our extensions.
+  struct ProcessEnd {
+    int status = 0;
+    std::chrono::system_clock::time_point at;
+  };
+  Awaitable<ProcessEnd> wait_exit(std::string id, std::string exec_id);
   Awaitable<> pause_container(std::string id);
   Awaitable<> resume_container(std::string id);
   Awaitable<> update_container(std::string id, oci::Resources resources);

@@ -69,8 +69,8 @@ TEST_F(LogDriverTest, BothStreamsArriveApart) {
     const auto driver = co_await LogDriver::start("binary-v2://" + program + "?arg", "c1", "ns1");
     auto out = driver->take_stdout();
     auto err = driver->take_stderr();
-    co_await out->write("to stdout");
-    co_await err->write("to stderr");
+    co_await out->write_some("to stdout");
+    co_await err->write_some("to stderr");
     out.reset();
     err.reset();
     co_await driver->finish();

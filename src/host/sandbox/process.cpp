@@ -15,12 +15,12 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-// One read of the guest's output. Large, because each costs a round trip into the VM; two of them are the
-// most that a stalled reader makes us hold.
-constexpr uint32_t kOutputChunk = 128 * 1024;
+// One read of the guest's output. Two of them for each stream are the most that a stalled reader makes us
+// hold. Larger ones bring little and make the allocator give memory back and fetch it again for each.
+constexpr uint32_t kOutputChunk = 64 * 1024;
 constexpr size_t kInputChunk = 64 * 1024;
-// How long a killed process's last output waits for a reader that does not read.
-constexpr Duration kDrainLimit = 10s;
+// How long the guest may take to hand over what nobody reads, so that it can be counted.
+constexpr Duration kCountLimit = 2s;
 
 }  // namespace
 
@@ -41,6 +41,7 @@ Process::Process(const asio::any_io_executor& executor, std::string container_id
                 log::debug("stream of a process ended",
                            {{"stream", std::string(task)}, {"process", name()}, {"error", error.message()}});
               }),
+      drop_(executor),
       outputs_done_(executor),
       drain_limited_(executor),
       close_stdin_asked_(executor),
@@ -52,12 +53,13 @@ std::string Process::name() const {
                           : "exec " + exec_id_ + " of container " + container_id_;
 }
 
-Awaitable<> Process::open_stdio(std::string containerd_namespace) {
+Awaitable<> Process::open_stdio(StdioRules rules) {
   const auto self = shared_from_this();
+  drain_limit_ = rules.drain_limit;
   with_context("stdin of " + name(), [&] { stdin_ = open_input(executor_, stdio_.in); });
   if (is_log_driver(stdio_.out)) {
     // One program takes both streams.
-    log_driver_ = co_await LogDriver::start(stdio_.out, container_id_, std::move(containerd_namespace));
+    log_driver_ = co_await LogDriver::start(stdio_.out, container_id_, std::move(rules.containerd_namespace));
     stdout_ = log_driver_->take_stdout();
     if (!stdio_.terminal && is_log_driver(stdio_.err)) stderr_ = log_driver_->take_stderr();
     co_return;
@@ -70,6 +72,8 @@ Awaitable<> Process::open_stdio(std::string containerd_namespace) {
 
 void Process::start_streams(std::shared_ptr<agent::AgentClient> agent) {
   agent_ = std::move(agent);
+  exit_watch_ = ExitWatch::kRunning;
+  inputs_.spawn("exit", watch_exit());
   open_outputs_ = stdio_.terminal ? 1 : 2;
   outputs_.spawn("stdout", pump_output(agent::AgentClient::Stream::kStdout, std::move(stdout_)));
   if (!stdio_.terminal)
@@ -86,12 +90,28 @@ void Process::start_streams(std::shared_ptr<agent::AgentClient> agent) {
   }
 }
 
+Awaitable<> Process::write_all(OutputSink* sink, std::string_view* data) {
+  while (!data->empty()) {
+    const size_t taken = co_await sink->write_some(*data);
+    data->remove_prefix(taken);
+    delivered_ += taken;
+  }
+}
+
 Awaitable<> Process::deliver(OutputSink* sink, std::string data) {
   if (sink == nullptr || data.empty()) co_return;
-  undelivered_ += data.size();
-  const size_t size = data.size();
-  co_await sink->write(std::move(data));
-  undelivered_ -= size;
+  std::string_view rest = data;
+  std::exception_ptr failure;
+  if (!drop_.is_set()) {
+    auto group = asio::experimental::make_parallel_group(
+        asio::co_spawn(executor_, write_all(sink, &rest), asio::deferred),
+        asio::co_spawn(executor_, drop_.wait(), asio::deferred));
+    auto [order, write_error, drop_error] =
+        co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+    if (order[0] == 0) failure = write_error;
+  }
+  if (failure) std::rethrow_exception(failure);
+  dropped_ += rest.size();
 }
 
 Awaitable<> Process::pump_output(agent::AgentClient::Stream stream, std::unique_ptr<OutputSink> sink) {
@@ -179,35 +199,71 @@ Awaitable<> Process::close_stdin() {
 }
 
 void Process::limit_drain() {
+  killed_ = true;
+  // An agent that tells the exit makes the limit exact.
+  if (exit_watch_ != ExitWatch::kRunning) drain_limited_.set();
+}
+
+Awaitable<> Process::watch_exit() {
+  const auto self = shared_from_this();
+  try {
+    const auto end = co_await agent_->wait_exit(container_id_, exec_id_);
+    seen_exit_ = ExitInfo{.status = static_cast<uint32_t>(end.status), .at = end.at};
+  } catch (const Error& error) {
+    exit_watch_ = ExitWatch::kUnsupported;
+    if (error.code() == Code::kUnimplemented && !killed_) co_return;
+  }
   drain_limited_.set();
 }
 
-Awaitable<uint32_t> Process::collect() {
+// Until all output has been delivered, for at most `limit`.
+Awaitable<> Process::wait_for_outputs(Duration limit) {
+  try {
+    co_await with_deadline(outputs_done_.wait(), limit, "output of " + name());
+  } catch (const Error&) {
+    co_return;
+  }
+}
+
+// Returns when the process has ended and nobody has taken a byte for as long as the limit.
+Awaitable<> Process::drain_over() {
   const auto self = shared_from_this();
-  auto limited = [](std::shared_ptr<Process> process) -> Awaitable<> {
-    co_await process->drain_limited_.wait();
-    co_await pause_for(kDrainLimit);
-  };
+  co_await drain_limited_.wait();
+  uint64_t before = 0;
+  do {
+    before = delivered_;
+    co_await pause_for(drain_limit_);
+  } while (delivered_ != before);
+}
+
+Awaitable<> Process::drop_output() {
+  drop_.set();
+  co_await wait_for_outputs(kCountLimit);
+  log::warning("output of an ended process is dropped: nobody reads it",
+               {{"process", name()}, {"bytes", std::to_string(dropped_)}});
+  outputs_.cancel();
+}
+
+Awaitable<ExitInfo> Process::collect() {
+  const auto self = shared_from_this();
   auto group =
       asio::experimental::make_parallel_group(asio::co_spawn(executor_, outputs_done_.wait(), asio::deferred),
-                                              asio::co_spawn(executor_, limited(self), asio::deferred));
+                                              asio::co_spawn(executor_, drain_over(), asio::deferred));
   co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-  if (!outputs_done_.is_set()) {
-    log::warning("output of a killed process is dropped: nobody reads it",
-                 {{"process", name()}, {"bytes", std::to_string(undelivered_)}});
-    outputs_.cancel();
-  }
-  inputs_.cancel();
+  if (!outputs_done_.is_set()) co_await drop_output();
+  std::optional<uint32_t> status;
   try {
-    co_return static_cast<uint32_t>(co_await agent_->wait_process(container_id_, exec_id_));
+    status = static_cast<uint32_t>(co_await agent_->wait_process(container_id_, exec_id_));
   } catch (const Error& error) {
     // Whoever ended the sandbox has told the exit already.
-    if (!stopped())
+    if (!stopped() && !seen_exit_)
       log::warning("exit status of a process is not known",
                    {{"process", name()}, {"error", error.message()}});
   }
+  inputs_.cancel();
+  if (seen_exit_) co_return *seen_exit_;
   constexpr uint32_t kLost = 255;
-  co_return kLost;
+  co_return ExitInfo{.status = status.value_or(kLost), .at = std::chrono::system_clock::now()};
 }
 
 Awaitable<> Process::close_streams() {
@@ -222,10 +278,10 @@ Awaitable<> Process::close_streams() {
   if (const auto driver = std::exchange(log_driver_, nullptr)) co_await driver->finish();
 }
 
-void Process::finish(uint32_t status) {
+void Process::finish(ExitInfo exit) {
   if (stopped()) return;
   state_ = ProcessState::kStopped;
-  exit_ = {.status = status, .at = std::chrono::system_clock::now()};
+  exit_ = exit;
   exited_.set();
 }
 

@@ -61,6 +61,35 @@ ContainerStats to_stats(const agent::ContainerCounters& counters) {
   return stats;
 }
 
+void check_takes_execs(const Container& target, const std::string& exec) {
+  const char* reason = nullptr;
+  switch (target.init->state()) {
+    case ProcessState::kRunning:
+      return;
+    case ProcessState::kCreated:
+      reason = " cannot run: the container was not started yet";
+      break;
+    case ProcessState::kPaused:
+    case ProcessState::kPausing:
+      reason = " cannot run: the container is paused; resume it first";
+      break;
+    case ProcessState::kStopped:
+      reason = " cannot run: the container has ended";
+      break;
+  }
+  throw Error(Code::kFailedPrecondition, exec + reason);
+}
+
+// Once more after the start: an agent may not know the size that came with the process.
+Awaitable<> apply_size(std::shared_ptr<agent::AgentClient> client, std::shared_ptr<Process> exec) {
+  const oci::Box size = *exec->kept_size();
+  try {
+    co_await client->resize(exec->container_id(), exec->exec_id(), size.height, size.width);
+  } catch (const Error& error) {
+    log::debug("size of a terminal", {{"process", exec->name()}, {"error", error.message()}});
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Sandbox> Sandbox::create(asio::any_io_executor executor, SandboxConfig config,
@@ -138,7 +167,7 @@ Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
   const auto lock = co_await target->mutex.lock();
   std::exception_ptr failure;
   try {
-    co_await target->init->open_stdio(config_.containerd_namespace);
+    co_await target->init->open_stdio(plan_stdio(config_.config, config_.containerd_namespace));
     co_await create_in_guest(target);
   } catch (...) {
     failure = std::current_exception();
@@ -205,14 +234,13 @@ Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exe
 }
 
 Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec) {
-  if (target->init->state() != ProcessState::kRunning) {
-    throw Error(Code::kFailedPrecondition, exec->name() + " cannot be started: the container does not run");
-  }
-  co_await exec->open_stdio(config_.containerd_namespace);
+  check_takes_execs(*target, exec->name());
+  co_await exec->open_stdio(plan_stdio(config_.config, config_.containerd_namespace));
   std::exception_ptr failure;
   const auto client = agent();
   oci::Process process = guest_exec_process(target->exec_specs.at(exec->exec_id()), spec_rules(*target));
   process.terminal = exec->stdio().terminal;
+  if (exec->kept_size()) process.console_size = exec->kept_size();
   try {
     co_await client->exec_process(target->id, exec->exec_id(), std::move(process));
   } catch (...) {
@@ -227,6 +255,7 @@ Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shar
   exec->set_state(ProcessState::kRunning);
   exec->start_streams(client);
   supervisors_.spawn(exec->name(), supervise_exec(target, exec));
+  if (exec->stdio().terminal && exec->kept_size()) co_await apply_size(client, exec);
 }
 
 void SandboxImpl::add_exec(ExecRequest request) {
@@ -237,8 +266,8 @@ void SandboxImpl::add_exec(ExecRequest request) {
     throw Error(Code::kAlreadyExists,
                 "exec " + request.exec_id + " exists already in container " + target->id);
   }
-  if (target->init->stopped()) {
-    throw Error(Code::kFailedPrecondition, "container " + target->id + " has ended: nothing can run in it");
+  if (target->init->state() != ProcessState::kCreated) {
+    check_takes_execs(*target, "exec " + request.exec_id + " of container " + target->id);
   }
   target->execs[request.exec_id] =
       std::make_shared<Process>(executor_, target->id, request.exec_id, std::move(request.stdio));
@@ -319,7 +348,10 @@ Awaitable<> SandboxImpl::resize(std::string container_id, std::string exec_id, u
                                 uint32_t height) {
   const auto subject = process(container_id, exec_id);
   if (!subject->stdio().terminal || subject->stopped()) co_return;
-  if (!exec_id.empty() && subject->state() == ProcessState::kCreated) co_return;
+  if (!exec_id.empty() && subject->state() == ProcessState::kCreated) {
+    subject->keep_size({.height = height, .width = width});
+    co_return;
+  }
   const auto client = agent();
   co_await client->resize(container_id, exec_id, height, width);
 }

@@ -123,9 +123,9 @@ void SandboxImpl::report_exit(const Process& ended) {
 
 Awaitable<> SandboxImpl::supervise_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec) {
   const auto self = shared_from_this();
-  const uint32_t status = co_await exec->collect();
+  const ExitInfo end = co_await exec->collect();
   if (exec->stopped()) co_return;
-  exec->finish(status);
+  exec->finish(end);
   report_exit(*exec);
   co_await exec->close_streams();
 }
@@ -137,7 +137,8 @@ Awaitable<> SandboxImpl::end_execs(std::shared_ptr<Container> target) {
     try {
       co_await with_deadline(exec->wait(), kExecEndLimit, "end of " + exec->name());
     } catch (const Error&) {
-      exec->finish(128 + SIGKILL);
+      const ExitInfo killed{.status = 128 + SIGKILL, .at = std::chrono::system_clock::now()};
+      exec->finish(exec->seen_exit().value_or(killed));
       report_exit(*exec);
     }
   }
@@ -179,12 +180,12 @@ bool SandboxImpl::others_alive(const std::string& id) const {
 Awaitable<> SandboxImpl::supervise_init(std::shared_ptr<Container> target) {
   const auto self = shared_from_this();
   const auto init = target->init;
-  const uint32_t status = co_await init->collect();
+  const ExitInfo end = co_await init->collect();
   if (init->stopped()) co_return;
   co_await end_execs(target);
   co_await clean_up_container(target);
   if (init->stopped()) co_return;
-  init->finish(status);
+  init->finish(end);
   report_exit(*init);
   co_await init->close_streams();
   if (target->id == config_.id && !others_alive(target->id) && phase_ == Phase::kRunning) {

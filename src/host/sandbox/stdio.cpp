@@ -7,13 +7,12 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/write.hpp>
 
+#include "host/sandbox/streaming.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 
@@ -23,8 +22,8 @@ namespace {
 class FifoSink : public OutputSink {
  public:
   FifoSink(const asio::any_io_executor& executor, UniqueFd fd) : descriptor_(executor, fd.release()) {}
-  Awaitable<> write(std::string data) override {
-    co_await asio::async_write(descriptor_, asio::buffer(data), asio::use_awaitable);
+  Awaitable<size_t> write_some(std::string_view data) override {
+    co_return co_await descriptor_.async_write_some(asio::buffer(data), asio::use_awaitable);
   }
 
  private:
@@ -35,9 +34,9 @@ class FifoSink : public OutputSink {
 class FileSink : public OutputSink {
  public:
   FileSink(UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
-  Awaitable<> write(std::string data) override {
+  Awaitable<size_t> write_some(std::string_view data) override {
     write_all(fd_.get(), data, path_);
-    co_return;
+    co_return data.size();
   }
 
  private:
@@ -52,16 +51,16 @@ class FifoSource : public InputSource {
   Awaitable<std::string> read(size_t limit) override {
     std::string data;
     for (;;) {
-      // Wait before the first read: a fifo nobody has opened yet reads as ended, but polls as quiet.
+      // The buffer is there only while there is something to read: most processes never read anything.
       co_await descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-      data.resize(limit);
-      const ssize_t n = ::read(descriptor_.native_handle(), data.data(), data.size());
-      if (n >= 0) {
-        data.resize(static_cast<size_t>(n));
-        if (n > 0 || hung_up()) co_return data;
-        continue;
-      }
-      if (errno != EAGAIN && errno != EINTR) throw_errno("reading stdin");
+      ssize_t n = 0;
+      data.resize_and_overwrite(limit, [&](char* bytes, size_t size) {
+        n = ::read(descriptor_.native_handle(), bytes, size);
+        return n > 0 ? static_cast<size_t>(n) : size_t{0};
+      });
+      if (n > 0) co_return data;
+      if (n < 0 && errno != EAGAIN && errno != EINTR) throw_errno("reading stdin");
+      data = std::string();
     }
   }
 
@@ -72,12 +71,6 @@ class FifoSource : public InputSource {
   }
 
  private:
-  // Distinguishes "the writer closed" from "no writer has come yet".
-  [[nodiscard]] bool hung_up() {
-    pollfd entry{.fd = descriptor_.native_handle(), .events = POLLIN, .revents = 0};
-    return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLHUP) != 0;
-  }
-
   asio::posix::stream_descriptor descriptor_;
 };
 
@@ -116,6 +109,7 @@ UniqueFd open_fifo(const std::string& uri, int flags) {
 
 std::unique_ptr<OutputSink> open_output(const asio::any_io_executor& executor, const std::string& uri) {
   if (uri.empty()) return nullptr;
+  if (const auto id = streaming_id(uri)) return stream_table().output(executor, *id);
   constexpr std::string_view kFile = "file://";
   if (has_scheme(uri, kFile)) {
     std::string path = path_of(uri, kFile);
@@ -133,7 +127,9 @@ std::unique_ptr<OutputSink> pipe_output(const asio::any_io_executor& executor, U
 
 std::unique_ptr<InputSource> open_input(const asio::any_io_executor& executor, const std::string& uri) {
   if (uri.empty()) return nullptr;
-  return std::make_unique<FifoSource>(executor, open_fifo(uri, O_RDONLY));
+  if (const auto id = streaming_id(uri)) return stream_table().input(executor, *id);
+  // Read and write: with a writer of our own the fifo does not end with its last client.
+  return std::make_unique<FifoSource>(executor, open_fifo(uri, O_RDWR));
 }
 
 }  // namespace kata::sandbox

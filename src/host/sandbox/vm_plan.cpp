@@ -101,6 +101,11 @@ agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Conf
   return setup;
 }
 
+StdioRules plan_stdio(const config::Config& config, const std::string& containerd_namespace) {
+  return {.containerd_namespace = containerd_namespace,
+          .drain_limit = std::chrono::milliseconds(config.runtime.stdio_drain_timeout_ms)};
+}
+
 GuestSpecRules plan_spec_rules(const config::Config& config) {
   GuestSpecRules rules;
   rules.disable_guest_seccomp = config.runtime.disable_guest_seccomp;

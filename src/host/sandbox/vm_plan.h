@@ -8,6 +8,7 @@
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/guest_spec.h"
 #include "host/sandbox/run_dir.h"
+#include "host/sandbox/stdio.h"
 #include "host/vmm/vm_spec.h"
 #include "host/vsock/transport.h"
 #include "lib/oci/spec.h"
@@ -24,6 +25,7 @@ share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::
                                    const RunDir& run_dir);
 agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
                                const oci::Spec& spec);
+StdioRules plan_stdio(const config::Config& config, const std::string& containerd_namespace);
 // What of a container's spec the configuration changes; `target` fields that are the container's own are left
 // empty.
 GuestSpecRules plan_spec_rules(const config::Config& config);

@@ -108,6 +108,14 @@ std::string show_sandbox(const config::Config& config) {
          " device=" + transport.device_program;
 }
 
+std::string show_stdio(const config::Config& config) {
+  return "drain=" +
+         std::to_string(
+             std::chrono::duration_cast<std::chrono::milliseconds>(plan_stdio(config, "k8s.io").drain_limit)
+                 .count()) +
+         " ";
+}
+
 std::string text_with(const config::ConfigFolder& folder, const ShownRow& row) {
   if (row.key.starts_with("agent.")) return folder.text("", row.line);
   if (row.key.starts_with("runtime.")) return folder.text("", "", row.line);
@@ -128,6 +136,7 @@ const ShownRow kAgentRows[] = {
 };
 
 const ShownRow kSandboxRows[] = {
+    {"runtime.stdio_drain_timeout_ms", "stdio_drain_timeout_ms = 321", "drain=321 ", show_stdio},
     {"agent.server_port", "server_port = 4711", "port=4711 ", show_sandbox},
     {"agent.health_check_request_timeout_ms", "health_check_request_timeout_ms = 1234", "health=1234 ",
      show_sandbox},

@@ -18,6 +18,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 
+#include "host/sandbox/streaming.h"
 #include "host/shim/address.h"
 #include "host/shim/bootstrap.h"
 #include "host/shim/handover.h"
@@ -90,6 +91,10 @@ Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings) {
   parts.shut_down = [over] { over->set(); };
   const std::shared_ptr<ttrpc::Server> server = ttrpc::Server::create();
   std::make_shared<TaskService>(std::move(parts))->add_to(*server);
+  server->add_stream(sandbox::kStreamingService, sandbox::kStreamingMethod, ttrpc::StreamResult::kMessages,
+                     [](std::shared_ptr<ttrpc::Stream> stream, ttrpc::RequestInfo) {
+                       return sandbox::stream_table().serve(std::move(stream));
+                     });
 
   Acceptor acceptor(executor, asio::local::stream_protocol(), listener.get());
   (void)listener.release();
