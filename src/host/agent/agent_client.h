@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,13 @@ class AgentClient {
   Awaitable<> update_container(std::string id, oci::Resources resources);
   Awaitable<ContainerCounters> stats(std::string id);
 
+  // Calls of our own package (katacpp.agent.v1). Another project's agent does not have them: nothing is said
+  // then, and false or none returned; after the first such answer the call is not tried again. What of a
+  // config.json or process.json the ordinary messages cannot carry; before create_container() or
+  // exec_process().
+  Awaitable<bool> set_spec_extras(std::string id, std::string exec_id, std::string json);
+  Awaitable<std::optional<std::vector<GuestProcess>>> list_processes(std::string id);
+
   // Streams. No limits: they end when the process or the connection does.
   enum class Stream { kStdout, kStderr };
   // One read of 1..length bytes; empty at the end.
@@ -78,8 +86,14 @@ class AgentClient {
   Awaitable<Response> call(const char* method, const google::protobuf::MessageLite& request,
                            const std::string& id, Limit limit = Limit::kRequest);
 
+  template <typename Response>
+  Awaitable<std::optional<Response>> call_extra(const char* method,
+                                                const google::protobuf::MessageLite& request,
+                                                std::string context);
+
   std::string sandbox_id_;
   Limits limits_;
+  bool has_extras_ = true;
   std::shared_ptr<ttrpc::Client> client_;
 };
 

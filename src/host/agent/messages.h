@@ -56,6 +56,13 @@ struct GuestDetails {
   std::vector<std::string> features;
 };
 
+struct GuestProcess {
+  // In the guest's pid namespace.
+  uint32_t pid = 0;
+  // Set for processes that the host started: the container's id for its first process.
+  std::string exec_id;
+};
+
 struct MemoryData {
   uint64_t usage = 0, max_usage = 0, failcnt = 0, limit = 0;
 };

@@ -212,4 +212,24 @@ void to_message(const oci::Spec& spec, grpc::Spec& message) {
   if (spec.linux_config) to_message(*spec.linux_config, *message.mutable_linux());
 }
 
+bool needs_extras(const oci::Process& process) {
+  return process.user.umask || process.scheduler || process.io_priority ||
+         !process.exec_cpu_affinity_initial.empty() || !process.exec_cpu_affinity_final.empty();
+}
+
+bool needs_extras(const oci::Spec& spec) {
+  if (!spec.domainname.empty() || (spec.process && needs_extras(*spec.process))) return true;
+  for (const oci::Mount& mount : spec.mounts) {
+    if (!mount.uid_mappings.empty() || !mount.gid_mappings.empty()) return true;
+  }
+  if (!spec.linux_config) return false;
+  const oci::Linux& config = *spec.linux_config;
+  if (!config.time_offsets.empty() || !config.personality.empty()) return true;
+  if (config.seccomp && config.seccomp->default_errno_ret) return true;
+  if (!config.resources) return false;
+  const auto& cpu = config.resources->cpu;
+  return !config.resources->unified.empty() || !config.resources->rdma.empty() ||
+         (cpu && (cpu->burst || cpu->idle));
+}
+
 }  // namespace kata::agent

@@ -29,8 +29,13 @@ struct Container {
   const std::shared_ptr<Process> init;
   // By exec id; stopped ones stay until they are removed.
   std::map<std::string, std::shared_ptr<Process>> execs;
+  struct ExecSpec {
+    oci::Process process;
+    // The text it was read from, only if the ordinary messages to the guest cannot carry all of it.
+    std::string extras;
+  };
   // What each exec will run, until it is started.
-  std::map<std::string, oci::Process> exec_specs;
+  std::map<std::string, ExecSpec> exec_specs;
   // Serialises create, start and remove of this container.
   AsyncMutex mutex;
   // Whether the agent knows the container.

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <utility>
 
+#include "host/agent/spec_message.h"
 #include "host/config/cri_annotations.h"
 #include "host/resource/volume/bind_volumes.h"
 #include "host/sandbox/agent_errors.h"
@@ -11,6 +12,7 @@
 #include "lib/async/both.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
+#include "lib/fd/io.h"
 #include "lib/log/log.h"
 
 namespace kata::sandbox {
@@ -198,6 +200,11 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   setup.spec = guest_spec(target->spec, rules);
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec);
   const auto client = agent();
+  if (agent::needs_extras(target->spec)) {
+    constexpr size_t kConfigLimit = size_t{3} << 20;
+    co_await client->set_spec_extras(target->id, "",
+                                     read_file(target->bundle + "/config.json", kConfigLimit));
+  }
   co_await client->create_container(std::move(setup));
   target->in_guest = true;
   target->init->start_streams(client);
@@ -238,10 +245,12 @@ Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shar
   co_await exec->open_stdio(plan_stdio(config_.config, config_.containerd_namespace));
   std::exception_ptr failure;
   const auto client = agent();
-  oci::Process process = guest_exec_process(target->exec_specs.at(exec->exec_id()), spec_rules(*target));
+  const Container::ExecSpec spec = target->exec_specs.at(exec->exec_id());
+  oci::Process process = guest_exec_process(spec.process, spec_rules(*target));
   process.terminal = exec->stdio().terminal;
   if (exec->kept_size()) process.console_size = exec->kept_size();
   try {
+    if (!spec.extras.empty()) co_await client->set_spec_extras(target->id, exec->exec_id(), spec.extras);
     co_await client->exec_process(target->id, exec->exec_id(), std::move(process));
   } catch (...) {
     failure = std::current_exception();
@@ -271,7 +280,9 @@ void SandboxImpl::add_exec(ExecRequest request) {
   }
   target->execs[request.exec_id] =
       std::make_shared<Process>(executor_, target->id, request.exec_id, std::move(request.stdio));
-  target->exec_specs[request.exec_id] = std::move(request.process);
+  if (!agent::needs_extras(request.process)) request.json.clear();
+  target->exec_specs[request.exec_id] = {.process = std::move(request.process),
+                                         .extras = std::move(request.json)};
 }
 
 Awaitable<ExitInfo> SandboxImpl::wait(std::string container_id, std::string exec_id) {
@@ -407,7 +418,15 @@ Awaitable<ContainerStats> SandboxImpl::stats(std::string container_id) {
 
 Awaitable<std::vector<uint32_t>> SandboxImpl::pids(std::string container_id) {
   const auto target = container(container_id);
-  co_return std::vector<uint32_t>{pid()};
+  std::vector<uint32_t> pids{pid()};
+  if (!target->in_guest || target->init->stopped()) co_return pids;
+  const auto client = agent();
+  const auto processes = co_await client->list_processes(container_id);
+  // The first process is the one that has the reported pid already.
+  for (const agent::GuestProcess& process : processes.value_or(std::vector<agent::GuestProcess>{})) {
+    if (process.exec_id != container_id) pids.push_back(process.pid);
+  }
+  co_return pids;
 }
 
 ProcessStatus SandboxImpl::status(const std::string& container_id, const std::string& exec_id) const {

@@ -58,6 +58,8 @@ struct ExecRequest {
   std::string exec_id;
   Stdio stdio;
   oci::Process process;
+  // The text that `process` was read from.
+  std::string json;
 };
 
 // Counters of one container, independent of the cgroup version; see host/shim for the messages they become.

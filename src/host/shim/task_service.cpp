@@ -279,6 +279,7 @@ Awaitable<TaskService::Empty> TaskService::exec(proto::ExecProcessRequest reques
   exec.exec_id = request.exec_id();
   exec.stdio = to_stdio(request);
   exec.process = to_process(request.spec());
+  exec.json = request.spec().value();
   exec.process.terminal = request.terminal();
   sandbox->add_exec(std::move(exec));
   parts_.events->exec_added(request.id(), request.exec_id());
