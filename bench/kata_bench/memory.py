@@ -1,0 +1,134 @@
+"""Rows about memory, threads and file sizes, of the shim, its peer and the agent."""
+
+import os
+import time
+
+from . import pod, stats, ttrpc
+
+KIB_PER_MB = 1e6 / 1024
+SETTLE_SECONDS = 1.0  # an idle pod: what the start needed has been given back
+GOALS = {
+    "shim.pss_kib": ("<=", round(6 * KIB_PER_MB)),
+    "shim.threads": ("<=", 4),
+    "shim.file_bytes": ("<=", 12_000_000),
+    "agent.file_bytes": ("<=", 5_000_000),
+    "agent.rss_kib": ("<=", round(5 * KIB_PER_MB)),
+    "shim.exec_growth_kib": ("<=", round(0.2 * KIB_PER_MB)),
+}
+# Where the guest sees a container's root: ours and the Rust shim's, and the Go shim's.
+_ROOTFS = ("/run/kata-containers/shared/containers/passthrough/{}/rootfs", "/run/kata-containers/shared/containers/{}/rootfs")
+
+
+def files(subject):
+    rows = []
+    for name, program in (("shim.file_bytes", pod.SHIM), ("agent.file_bytes", "kata-agent")):
+        path = subject.program(program)
+        if os.path.exists(path):
+            rows.append(stats.Row(name, os.path.getsize(path), "bytes", goal=GOALS[name]))
+        else:
+            rows.append(stats.skipped(name, f"no {program} beside the shim", "bytes"))
+    return rows
+
+
+def _agent_memory(sample):
+    """smaps_rollup of pid 1 of the guest, in KiB by field."""
+    reasons = []
+    with ttrpc.Agent(sample.hybrid_socket) as agent:
+        for rootfs in _ROOTFS:
+            try:
+                text = ttrpc.read_guest_file(agent, rootfs.format(sample.name), "/proc/1/smaps_rollup", f"{sample.name}-look")
+                found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.endswith(" kB")}
+                if found:
+                    return found
+                reasons.append("no figures in it")
+            except ttrpc.RpcError as error:
+                reasons.append(str(error))
+    raise pod.BenchError("reading the agent's memory in the guest: " + "; ".join(reasons))
+
+
+def idle(subject, n, progress):
+    """Idle pods, one after the other: shim, agent, and runc's shim for the same container."""
+    pss, count, rss, dirty, runc = [], [], [], [], []
+    for number in range(n):
+        with subject.pod() as sample, subject.pod(runtime=pod.RUNC) as peer:
+            time.sleep(SETTLE_SECONDS)
+            shim = sample.process(pod.SHIM)
+            pss.append(pod.memory(shim))
+            count.append(pod.threads(shim))
+            runc.append(pod.memory(peer.process(pod.RUNC_SHIM)))
+            agent = _agent_memory(sample)
+            rss.append(agent["Rss"])
+            dirty.append(agent["Private_Dirty"])
+        progress(f"idle pod {number + 1}/{n}")
+    return [
+        stats.plain("shim.pss_kib", pss, "KiB", GOALS["shim.pss_kib"], _against_runc(pss, runc)),
+        stats.plain("shim.threads", count, "count", GOALS["shim.threads"]),
+        stats.plain("agent.rss_kib", rss, "KiB", GOALS["agent.rss_kib"], "with one idle container"),
+        stats.plain("agent.dirty_kib", dirty, "KiB", note="private dirty; the file itself, in the guest's tmpfs, counts as dirty"),
+        stats.plain("runc_shim.pss_kib", runc, "KiB", note="containerd-shim-runc-v2, same run"),
+    ]
+
+
+def _against_runc(pss, runc):
+    return "" if stats.median(pss) < stats.median(runc) else f"not below runc's shim ({stats.median(runc):.0f} KiB)"
+
+
+def growth_by_exec(subject, count, progress):
+    """PSS of the shim before and after `count` execs, and of runc's shim."""
+    grown = {}
+    for runtime, program in ((pod.KATA, pod.SHIM), (pod.RUNC, pod.RUNC_SHIM)):
+        with subject.pod(runtime=runtime) as sample:
+            time.sleep(SETTLE_SECONDS)
+            before = pod.memory(sample.process(program))
+            for number in range(count):
+                sample.exec("true")
+                if number % 10 == 9:
+                    progress(f"{program}: exec {number + 1}/{count}")
+            time.sleep(SETTLE_SECONDS)
+            grown[runtime] = pod.memory(sample.process(program)) - before
+    return [stats.Row("shim.exec_growth_kib", grown[pod.KATA], "KiB", count, goal=GOALS["shim.exec_growth_kib"],
+                      note=f"PSS after {count} execs less that before; runc's shim {grown[pod.RUNC]} KiB")]
+
+
+def exec_steps(subject, steps, count, progress):
+    """Time and memory per step of many execs in one pod: `steps` groups of `count` execs."""
+    times, sizes = [], []
+    with subject.pod() as sample:
+        shim = sample.process(pod.SHIM)
+        for step in range(steps):
+            group = [sample.exec("true")[1] for _ in range(count)]
+            times.append((step * count, stats.median(group) * 1000))
+            sizes.append((step * count, pod.memory(shim)))
+            progress(f"execs {(step + 1) * count}/{steps * count}")
+    return [stats.Row("growth.exec_ms", times[-1][1] - times[0][1], "ms", steps * count,
+                      note=f"median of the last {count} execs less that of the first; slope {stats.slope(times) * 1000:.3f} ms per 1000"),
+            stats.Row("growth.exec_kib", sizes[-1][1] - sizes[0][1], "KiB", steps * count,
+                      note=f"shim's PSS; slope {stats.slope(sizes) * 1000:.1f} KiB per 1000 execs")]
+
+
+def pod_steps(subject, limit, progress):
+    """Pods at once until 60 % of MemAvailable is used or there are `limit`: time and memory per pod, with the slope."""
+    begin = _available()
+    times, used, running = [], [], []
+    try:
+        while len(running) < limit and begin - _available() < 0.6 * begin:
+            one = subject.pod()
+            started = time.monotonic()
+            one.__enter__()
+            running.append(one)
+            times.append((len(running), time.monotonic() - started))
+            used.append((len(running), begin - _available()))
+            progress(f"{len(running)} pods at once")
+    finally:
+        for one in running:
+            one.__exit__(None, None, None)
+    if len(running) < 2:
+        return [stats.skipped("growth.pods", "no memory for two pods")]
+    return [stats.Row("growth.pod_kib", stats.slope(used), "KiB", len(running), note="MemAvailable per further pod (slope)"),
+            stats.Row("growth.pod_start_s", stats.slope(times), "s", len(running),
+                      note=f"start time per pod that already runs (slope); first {times[0][1]:.2f} s, last {times[-1][1]:.2f} s")]
+
+
+def _available():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("MemAvailable:"))

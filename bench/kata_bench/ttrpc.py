@@ -1,0 +1,168 @@
+"""A client of the guest agent that is as small as can be: ttRPC over the pod's hybrid vsock socket, messages encoded by field number.
+
+Used as the floor of what goes through containerd and the shim, and to look into the guest.
+"""
+
+import socket
+import struct
+
+AGENT_PORT = 1024
+_REQUEST, _RESPONSE = 1, 2
+_WIRE_VARINT, _WIRE_BYTES = 0, 2
+
+
+class RpcError(Exception):
+    """The agent answered with an error status, or not at all."""
+
+
+def _varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def message(*fields):
+    """Encodes (number, value) pairs: int → varint, str or bytes → length-delimited; lists repeat the field."""
+    out = b""
+    for number, value in fields:
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, int):
+                out += _varint(number << 3 | _WIRE_VARINT) + _varint(item)
+            else:
+                data = item.encode() if isinstance(item, str) else item
+                out += _varint(number << 3 | _WIRE_BYTES) + _varint(len(data)) + data
+    return out
+
+
+def _read_varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def fields(data):
+    """Decodes a message of varints, fixed numbers and length-delimited fields into {number: last value}."""
+    found, at = {}, 0
+    while at < len(data):
+        key, at = _read_varint(data, at)
+        kind = key & 7
+        if kind == _WIRE_VARINT:
+            value, at = _read_varint(data, at)
+        else:
+            length = {1: 8, 5: 4}.get(kind)
+            if length is None:
+                length, at = _read_varint(data, at)
+            value, at = data[at:at + length], at + length
+        found[key >> 3] = value
+    return found
+
+
+def connect(uds, port, timeout):
+    """A connected stream to a guest port through a hybrid socket, or None if nobody listens there (yet)."""
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.settimeout(timeout)
+    try:
+        stream.connect(uds)
+        stream.sendall(b"CONNECT %d\n" % port)
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = stream.recv(1)
+            if not byte:
+                raise ConnectionError("closed before OK")
+            line += byte
+        if line.startswith(b"OK"):
+            return stream
+    except OSError:
+        pass
+    stream.close()
+    return None
+
+
+class Agent:
+    """One connection; calls one at a time. Close it, or use it as a context manager."""
+
+    def __init__(self, uds, timeout=30):
+        self._stream = connect(uds, AGENT_PORT, timeout)
+        if not self._stream:
+            raise RpcError(f"no agent answers through {uds}")
+        self._id = -1
+
+    def call(self, method, payload=b"", service="grpc.AgentService"):
+        """Returns the fields of the answer."""
+        self._id += 2
+        request = message((1, service), (2, method), (3, payload), (4, 30_000_000_000))
+        self._stream.sendall(struct.pack(">IIBB", len(request), self._id, _REQUEST, 0) + request)
+        while True:
+            length, stream, kind, _ = struct.unpack(">IIBB", self._receive(10))
+            data = self._receive(length)
+            if stream == self._id and kind == _RESPONSE:
+                break
+        answer = fields(data)
+        status = fields(answer.get(1, b""))
+        if status.get(1, 0):
+            raise RpcError(f"{method}: code {status[1]}: {status.get(2, b'').decode(errors='replace')}")
+        return fields(answer.get(2, b""))
+
+    def _receive(self, length):
+        data = b""
+        while len(data) < length:
+            piece = self._stream.recv(length - len(data))
+            if not piece:
+                raise RpcError("the agent closed the connection")
+            data += piece
+        return data
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._stream.close()
+
+
+# --- messages of the agent's API that the measurements use (agent.proto, oci.proto) ------------------------------------------
+
+_CAPABILITIES = ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"]
+
+
+def process(*args):
+    """OCI process of root in /, with what it takes to read other processes' files."""
+    capabilities = message(*[(number, _CAPABILITIES) for number in (1, 2, 4)])
+    return message((3, message((1, 0))), (4, list(args)), (5, ["PATH=/bin:/usr/bin"]), (6, "/"), (7, capabilities))
+
+
+def execute(agent, container, exec_id, *args):
+    """ExecProcess, then WaitProcess; returns the exit status."""
+    agent.call("ExecProcess", message((1, container), (2, exec_id), (4, process(*args))))
+    return agent.call("WaitProcess", message((1, container), (2, exec_id))).get(1, 0)
+
+
+def read_guest_file(agent, rootfs, path, name="bench-look"):
+    """Content of a file of the guest itself, of /proc in particular: a container of its own sees the guest's /proc by a bind mount."""
+    mount = message((1, "/proc"), (2, "/proc"), (3, "bind"), (4, ["rbind", "ro"]))
+    namespaces = [message((1, kind)) for kind in ("mount", "ipc", "uts")]
+    spec = message((1, "1.0.2"), (2, process("cat", path)), (3, message((1, rootfs), (2, 0))), (5, mount),
+                   (8, message((5, f"/{name}"), (6, namespaces))))
+    agent.call("CreateContainer", message((1, name), (2, name), (6, spec)))
+    try:
+        agent.call("StartContainer", message((1, name)))
+        data = b""
+        while True:
+            try:
+                piece = agent.call("ReadStdout", message((1, name), (2, name), (3, 32768))).get(1, b"")
+            except RpcError:
+                break  # the end of the stream is an error by contract
+            if not piece:
+                break
+            data += piece
+        agent.call("WaitProcess", message((1, name), (2, name)))
+        return data.decode(errors="replace")
+    finally:
+        agent.call("RemoveContainer", message((1, name)))
