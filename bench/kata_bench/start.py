@@ -54,7 +54,7 @@ def first_floor(floor, n, progress):
 
 
 def _all_at_once(action, count):
-    """Runs action() in `count` threads that begin together; returns the longest time that one of them gives, raises the first error."""
+    """Runs action() in `count` threads that begin together; returns the longest time, raises the first error."""
     barrier, results, errors = threading.Barrier(count), [None] * count, []
 
     def body(index):
