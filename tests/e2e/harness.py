@@ -91,8 +91,13 @@ class Test(unittest.TestCase):
         finally:
             subprocess.run(["rm", "-rf", self.folder], check=False)
 
-    @staticmethod
-    def _expected(kind, thing):
+    # Set by a test that kills the shim: ctr then finds no task to delete and leaves its fifos, with runc as well.
+    ctr_leaves_fifos = False
+
+    def _expected(self, kind, thing):
+        if kind == "file" and self.ctr_leaves_fifos and thing.startswith("/run/containerd/fifo/"):
+            subprocess.run(["rm", "-rf", "/".join(thing.split("/")[:5])], check=False)
+            return True
         return kind == "cgroup" and thing.endswith("/" + containerd.NAMESPACE)
 
     def _picture(self):
@@ -158,7 +163,7 @@ class Test(unittest.TestCase):
     def start_foreground(self, *command, marker=b"ready\n", **options):
         """Starts `ctr run` in the background and waits until the container has printed `marker`."""
         child = self.popen(*self.run_words(*command, **options), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.read_until(child.stdout.fileno(), marker)
+        self.read_until(child.stdout.fileno(), marker, also=child.stderr)
         return child
 
     def finish(self, child, timeout):
@@ -173,8 +178,8 @@ class Test(unittest.TestCase):
     def exec(self, *command, flags=(), timeout=30, **options):
         return LAB.ctr("task", "exec", "--exec-id", f"e{time.monotonic_ns()}", *flags, self.name, *command, timeout=timeout, **options)
 
-    def read_until(self, fd, marker, timeout=40):
-        """Reads until `marker` has come; returns all that was read."""
+    def read_until(self, fd, marker, timeout=40, also=None):
+        """Reads until `marker` has come; returns all that was read. `also` is a stream whose words belong into the failure."""
         data, deadline = b"", time.monotonic() + timeout
         while marker not in data:
             ready = select.select([fd], [], [], max(0, deadline - time.monotonic()))[0]
@@ -183,7 +188,9 @@ class Test(unittest.TestCase):
             except OSError:
                 piece = b""
             if not piece:
-                self.fail(f"{'nothing more came' if ready else f'not within {timeout} s'}: waited for {marker!r}, have {data[-800:]!r}{self._why()}")
+                words = also.read() if also and ready else b""
+                self.fail(f"{'nothing more came' if ready else f'not within {timeout} s'}: waited for {marker!r}, have {data[-800:]!r} "
+                          f"{words[-800:]!r}{self._why()}")
             data += piece
         return data
 
@@ -257,6 +264,18 @@ def processes_of(name):
         if program not in ("ctr", "containerd", "python3", "bash", "sh", "strace", "gdb"):
             found.setdefault(program, []).append(int(path.split("/")[2]))
     return found
+
+
+def command_lines(processes):
+    """What the processes of processes_of() are, for a failure's message."""
+    lines = []
+    for pid in [pid for pids in processes.values() for pid in pids]:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                lines.append(f"{pid}: {file.read().replace(bytes(1), b' ').decode(errors='replace')[:200]}")
+        except OSError:
+            lines.append(f"{pid}: has ended meanwhile")
+    return "\n".join(lines)
 
 
 def kill_nine(pids):

@@ -73,6 +73,8 @@ class Picture:
                 continue  # it ended meanwhile
             name = stat[stat.index("(") + 1:stat.rindex(")")]
             fields = stat[stat.rindex(")") + 2:].split()
+            if fields[0] == "Z" and fields[1] == "1":
+                continue  # orphaned and dead: pid 1 reaps it when it likes
             program = os.path.basename(words[0]) if words[0] else f"[{name}]"
             ours = OUR_PROGRAMS.search(program) or (fields[0] == "Z" and OUR_PROGRAMS.search(name)) or name[:15] in _SHORT_NAMES
             if ours and self.match:
