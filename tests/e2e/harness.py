@@ -33,6 +33,7 @@ class Options:
 
     runtime = KATA
     containerd = "1.6"
+    sandboxer = "podsandbox"
     shared_machine = False  # others run kata pods here too: look only at what carries our prefix
     loop = 50
     tables = ()  # changes to the configuration: (table, key, value)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from . import image, newer_containerd
+from . import cri, image, newer_containerd
 
 START_SECONDS = 20
 NAMESPACE = "kata-lab"
@@ -40,8 +40,10 @@ class LabError(Exception):
 class Containerd:
     """Start with start(), stop with stop(); also a context manager. Folder and processes are its own."""
 
-    def __init__(self, folder, version="1.6", cache=None, shim_folders=()):
-        """`version`: "1.6" is whatever containerd the PATH has, "2.3" the one built by newer_containerd."""
+    def __init__(self, folder, version="1.6", cache=None, shim_folders=(), pods=None):
+        """`version`: "1.6" is whatever containerd the PATH has, "2.3" the one built by newer_containerd. `pods`: a cri.Settings,
+        for a containerd that serves the CRI too."""
+        self.pods = pods
         self.folder = folder
         self.version = version
         self.programs = newer_containerd.folder(cache) if version.startswith("2") else ""
@@ -66,7 +68,7 @@ class Containerd:
         os.makedirs(self.folder, exist_ok=True)
         config = os.path.join(self.folder, "containerd.toml")
         with open(config, "w", encoding="ascii") as file:
-            file.write(_CONFIG.format(dir=self.folder))
+            file.write(cri.configuration(self.folder, self.version, self.pods) if self.pods else _CONFIG.format(dir=self.folder))
         program = shutil.which("containerd", path=self.environment["PATH"])
         if not program:
             raise LabError("no containerd on this machine: run tools/setup")
@@ -115,6 +117,15 @@ class Containerd:
         self.ctr("image", "import", archive, check=True)
         os.unlink(archive)
 
+    def import_pod_images(self):
+        """The busybox image and the pause image, for pods."""
+        archive = os.path.join(self.folder, "pod.tar")
+        for data in (image.build(), image.build(cri.PAUSE, ("sleep", "2147483647"))):
+            with open(archive, "wb") as file:
+                file.write(data)
+            self.ctr("image", "import", archive, check=True, namespace=cri.NAMESPACE)
+        os.unlink(archive)
+
     def restart(self):
         """Ends containerd and starts it again; what runs in it goes on."""
         self.process.send_signal(signal.SIGTERM)
@@ -136,16 +147,20 @@ class Containerd:
                 self.process.kill()
                 self.process.wait()
         # Containers' cgroups lie in one named like the namespace, which runtimes make and containerd never removes.
-        for cgroup in glob.glob(f"/sys/fs/cgroup/{NAMESPACE}") + glob.glob(f"/sys/fs/cgroup/*/{NAMESPACE}"):
+        names = [NAMESPACE, cri.NAMESPACE] if self.pods else [NAMESPACE]
+        for cgroup in [path for name in names for pattern in ("", "*/") for path in glob.glob(f"/sys/fs/cgroup/{pattern}{name}")]:
             try:
                 os.rmdir(cgroup)
             except OSError:
                 pass  # not empty: another laboratory, or residue
+        if self.pods:
+            subprocess.run(["ip", "link", "delete", self.pods.bridge], stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _remove_tasks(self):
-        for task in self.ctr("task", "ls", "-q", timeout=15).stdout.decode().split():
-            self.ctr("task", "rm", "-f", task, timeout=20)
+        namespace = cri.NAMESPACE if self.pods else NAMESPACE
+        for task in self.ctr("task", "ls", "-q", timeout=15, namespace=namespace).stdout.decode().split():
+            self.ctr("task", "rm", "-f", task, timeout=20, namespace=namespace)
 
     def _remove_containers(self):
         for container in self.ctr("container", "ls", "-q", timeout=15).stdout.decode().split():
@@ -154,7 +169,10 @@ class Containerd:
     def __enter__(self):
         try:
             self.start()
-            self.import_image()
+            if self.pods:
+                self.import_pod_images()
+            else:
+                self.import_image()
         except BaseException:
             self.stop()
             raise

@@ -69,8 +69,8 @@ def _layers(busybox):
     return [layer.finish() for layer in (first, second, third)]
 
 
-def build(name=NAME):
-    """Returns the bytes of the OCI layout tar of an image called `name`."""
+def build(name=NAME, command=("sh",)):
+    """Returns the bytes of the OCI layout tar of an image called `name` that runs `command`."""
     busybox = shutil.which("busybox")
     if not busybox:
         raise ImageError("no busybox on this machine: run tools/setup (package busybox-static)")
@@ -85,7 +85,7 @@ def build(name=NAME):
         diff_ids.append("sha256:" + hashlib.sha256(plain).hexdigest())
         layers.append(blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(plain, 6, mtime=0)))
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
-              "config": {"Env": ["PATH=/bin:/usr/bin"], "Cmd": ["sh"], "WorkingDir": "/"}}
+              "config": {"Env": ["PATH=/bin:/usr/bin"], "Cmd": list(command), "WorkingDir": "/"}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": blob("application/vnd.oci.image.config.v1+json", json.dumps(config).encode()), "layers": layers}
     described = blob("application/vnd.oci.image.manifest.v1+json", json.dumps(manifest).encode())
