@@ -32,9 +32,14 @@ class Command(Test):
     def test_command_is_a_folder(self):
         self.refused(r"/etc.*([Pp]ermission denied|is a directory)", "/etc")
 
-    @kata_only
     def test_working_folder_missing(self):
-        self.refused(r"/no/such/folder", "true", flags=("--rm", "--cwd", "/no/such/folder"))
+        # Made inside the root file system, as runc does.
+        result = self.run_container("pwd", flags=("--rm", "--cwd", "/no/such/folder"))
+        self.assertEqual((result.returncode, result.stdout), (0, b"/no/such/folder\n"), result.stderr)
+
+    @kata_only
+    def test_working_folder_is_a_file(self):
+        self.refused(r"/bin/busybox", "true", flags=("--rm", "--cwd", "/bin/busybox"))
 
     def test_root_file_system_missing(self):
         self.refused(r"no-rootfs", "true", rootfs=os.path.join(self.folder, "no-rootfs"))

@@ -44,6 +44,21 @@ std::string read_head(const std::string& path) {
   return head;
 }
 
+// QEMU says of a wrong one only that it is unsupported, not which.
+void check_machine(const VmSpec& spec) {
+  constexpr std::array<std::string_view, 6> kKnown = {"q35",  "pc",      "microvm",
+                                                      "virt", "pseries", "s390-ccw-virtio"};
+  const std::string& type = spec.machine_type;
+  const auto same = [&](std::string_view known) {
+    return type == known || type.starts_with(std::string(known) + "-") || type.starts_with("pc-q35-") ||
+           type.starts_with("pc-i440fx-");
+  };
+  if (type.empty() || std::ranges::any_of(kKnown, same)) return;
+  throw Error(
+      Code::kInvalidArgument,
+      "machine type " + type + " is not known: q35, pc and microvm are (hypervisor.qemu.machine_type)");
+}
+
 void check_vsock(const VmSpec& spec) {
   if (!spec.vsock) return;
   const VsockSpec& vsock = *spec.vsock;
@@ -122,6 +137,7 @@ void check_spec(const VmSpec& spec) {
   if (!spec.boot.initrd.empty()) initrd = require_file("guest initrd", spec.boot.initrd, "initrd");
   if (!spec.boot.image.empty()) require_file("guest image", spec.boot.image, "image");
   if (!spec.boot.firmware.empty()) require_file("firmware", spec.boot.firmware, "firmware");
+  check_machine(spec);
   if (spec.cpu.boot == 0) throw Error(Code::kInvalidArgument, "VM " + spec.id + " has no vCPU");
   const uint64_t kernel = kernel_memory_bytes(read_head(spec.boot.kernel), kernel_file);
   const uint64_t floor = memory_floor_mib(kernel, initrd);
