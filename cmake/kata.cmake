@@ -20,9 +20,20 @@ find_package(Protobuf REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_program(CCACHE ccache)
 if(CCACHE)
+  set(cache_home $ENV{XDG_CACHE_HOME})
+  if(NOT cache_home)
+    set(cache_home $ENV{HOME}/.cache)
+  endif()
+  if(DEFINED ENV{CCACHE_DIR})
+    set(cache_folder $ENV{CCACHE_DIR})
+  elseif(DEFINED ENV{KATA_CPP_CACHE})
+    set(cache_folder $ENV{KATA_CPP_CACHE}/ccache)
+  else()
+    set(cache_folder ${cache_home}/kata-cpp/ccache)
+  endif()
   # Paths relative to the checkout and no compile directory in the hash: several checkouts share one cache.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_MAXSIZE=8G ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_DIR=${cache_folder} CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_PCH_EXTSUM=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_MAXSIZE=8G ${CCACHE})
 endif()
 
 # The interface target that every target links: standard, warnings, hardening, sanitizers.
@@ -53,6 +64,11 @@ add_library(kata_pch STATIC ${CMAKE_SOURCE_DIR}/cmake/asio_impl.cpp)
 target_link_libraries(kata_pch PUBLIC kata_options)
 target_precompile_headers(kata_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
 target_compile_options(kata_pch PRIVATE -Xclang -fno-pch-timestamp)
+# The precompiled header's bytes hold the checkout's path, so that ccache would miss everything in a fresh clone; it hashes this description of it instead.
+file(SHA256 ${CMAKE_SOURCE_DIR}/cmake/pch.h KATA_PCH_TEXT)
+file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/kata_pch.dir/cmake_pch.hxx.pch.sum
+  "${KATA_PCH_TEXT} ${CMAKE_CXX_COMPILER_VERSION} ${Boost_VERSION_STRING} ${CMAKE_BUILD_TYPE} ${CMAKE_CXX_FLAGS_DEBUG} ${CMAKE_CXX_FLAGS_RELEASE} "
+  "${KATA_SANITIZE} ${KATA_TSAN} ${KATA_FUZZ} ${KATA_FAILPOINTS} ${PROJECT_VERSION}\n")
 
 # Boost.JSON, for targets whose .cpp files include it (never their headers).
 add_library(kata_json STATIC ${CMAKE_SOURCE_DIR}/cmake/json_impl.cpp)
@@ -70,12 +86,18 @@ function(kata_library)
   endif()
 endfunction()
 
+# Not REUSE_FROM: it names the header by its absolute path, and with that in the command line no other checkout's cache entry fits. Ninja compiles in the
+# build folder, so a relative path does.
 function(kata_use_pch target wanted)
-  if(wanted)
-    target_link_libraries(${target} PUBLIC kata_pch)
-    target_precompile_headers(${target} REUSE_FROM kata_pch)
-    target_compile_options(${target} PRIVATE -Xclang -fno-pch-timestamp)
+  if(NOT wanted)
+    return()
   endif()
+  target_link_libraries(${target} PUBLIC kata_pch)
+  target_compile_options(${target} PRIVATE
+    "SHELL:-Winvalid-pch -Xclang -fno-pch-timestamp -Xclang -include-pch -Xclang CMakeFiles/kata_pch.dir/cmake_pch.hxx.pch")
+  get_target_property(sources ${target} SOURCES)
+  set_source_files_properties(${sources} PROPERTIES
+    OBJECT_DEPENDS ${CMAKE_BINARY_DIR}/CMakeFiles/kata_pch.dir/cmake_pch.hxx.pch)
 endfunction()
 
 function(kata_program)
