@@ -143,7 +143,7 @@ class Timeline(unittest.TestCase):
         self.assertEqual(places["listen"], (3.4, 3.5))
         self.assertEqual(places["to /init"], (2.2, 3.2))
         self.assertEqual(places["QEMU and firmware"], (1.0, 2.2))
-        self.assertEqual(places["create, start, first output"], (4.0, 4.5))
+        self.assertEqual(places["rest, to the first output"], (4.0, 4.5))
         self.assertIn("<svg", timeline.svg(found, "a & b"))
 
 

@@ -76,9 +76,9 @@ class Subject:
     def new_id(self):
         return f"{self.prefix}-{next(self._numbers)}"
 
-    def words(self, name, *command, runtime=KATA, flags=("--rm",), config=None):
+    def words(self, name, *command, runtime=KATA, flags=("--rm",), config=None, image_name=image.NAME):
         chosen = ["--runtime-config-path", config or self.config] if runtime == KATA else []
-        return self.lab.ctr_command("run", "--runtime", runtime, *chosen, *flags, image.NAME, name, *command)
+        return self.lab.ctr_command("run", "--runtime", runtime, *chosen, *flags, image_name, name, *command)
 
     def popen(self, words, **options):
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from . import calls, memory, pod, soak, start, stats, streams, table, timeline
+from . import calls, growth, memory, pod, soak, start, stats, streams, table, timeline
 from .floor import BootFloor
 
 SPINE = ("start.over_runc", "start.ratio", "shim.pss_kib", "shim.threads", "shim.file_bytes", "agent.file_bytes", "agent.rss_kib",
@@ -85,10 +85,14 @@ class Session:
         return self.each(lambda subject: soak.at_once(subject, 16, 5 if self.n > 2 else 1, self.shared, self.progress))
 
     def growth_exec(self):
-        return self.each(lambda subject: memory.exec_steps(subject, 10, 100 if self.n > 2 else 2, self.progress))
+        return self.each(lambda subject: growth.exec_steps(subject, 10, 100 if self.n > 2 else 2, self.progress))
 
     def growth_pods(self):
-        return self.each(lambda subject: memory.pod_steps(subject, 1000 if self.n > 2 else 3, self.progress))
+        return self.each(lambda subject: growth.pod_steps(subject, 1000 if self.n > 2 else 3, self.progress))
+
+    def growth_layers(self):
+        counts, rounds = ((3, 8, 16, 32, 64), 3) if self.n > 2 else ((3, 64), 1)
+        return self.each(lambda subject: growth.layers(subject, counts, rounds, self.progress))
 
     def not_yet(self):
         rows = [stats.skipped("start.kvm_over_runc", "needs a machine with KVM: tools/lab does not boot one yet", "ratio"),
@@ -113,6 +117,7 @@ GROUPS = (
     ("soak_at_once", ("soak.at_once.failures", "soak.at_once.growth")),
     ("growth_exec", ("growth.exec_ms", "growth.exec_kib")),
     ("growth_pods", ("growth.pod_kib", "growth.pod_start_s")),
+    ("growth_layers", ("growth.layer_ms",)),
     ("not_yet", ("start.kvm_over_runc", "shim.container_kib", "growth.containers")),
 )
 ALL = tuple(row for _, rows in GROUPS for row in rows)

@@ -68,7 +68,7 @@ def bars(started, shim_started, phases, guest, first):
         marks = [kernel_started + value for value in (0, guest["started"], guest["modules"], guest["listening"])]
         for lane, text, index in (("kernel", "to /init", 0), ("agent", "modules", 1), ("agent", "listen", 2)):
             result.append(Bar(lane, text, marks[index], marks[index + 1]))
-    result.append(Bar("container", "create, start, first output", boot_end - started, first - started))
+    result.append(Bar("container", "rest, to the first output", boot_end - started, first - started))
     return result
 
 

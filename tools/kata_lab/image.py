@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 
 NAME = "localhost/kata-busybox:latest"
+LAYERS = 3
 
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 _GROUP = "root:x:0:\napp:x:1000:\nextra:x:2000:app\nnogroup:x:65534:\n"
@@ -69,8 +70,11 @@ def _layers(busybox):
     return [layer.finish() for layer in (first, second, third)]
 
 
-def build(name=NAME, command=("sh",)):
-    """Returns the bytes of the OCI layout tar of an image called `name` that runs `command`."""
+def build(name=NAME, command=("sh",), further_layers=0):
+    """Returns the bytes of the OCI layout tar of an image called `name` that runs `command`.
+
+    `further_layers` of one small file each lie on top.
+    """
     busybox = shutil.which("busybox")
     if not busybox:
         raise ImageError("no busybox on this machine: run tools/setup (package busybox-static)")
@@ -81,7 +85,8 @@ def build(name=NAME, command=("sh",)):
         blobs[digest] = data
         return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
 
-    for plain in _layers(busybox):
+    further = [_Layer().folder("many").file(f"many/{number}", f"{number}\n").finish() for number in range(further_layers)]
+    for plain in _layers(busybox) + further:
         diff_ids.append("sha256:" + hashlib.sha256(plain).hexdigest())
         layers.append(blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(plain, 6, mtime=0)))
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},

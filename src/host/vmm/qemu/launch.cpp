@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "host/vmm/qemu/command_line.h"
+#include "host/vmm/qemu/host_tsc.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/log/log.h"
@@ -164,6 +165,7 @@ std::string default_firmware(const VmSpec& spec, Accelerator accelerator, const 
 
 Launched launch(const asio::any_io_executor& executor, VmSpec spec, Accelerator accelerator) {
   if (spec.boot.firmware.empty()) spec.boot.firmware = default_firmware(spec, accelerator);
+  if (accelerator == Accelerator::kTcg) add_tsc_frequency(spec.boot.command_line, host_tsc_khz());
   auto [qmp_ours, qmp_theirs] = make_socket_pair();
   auto [error_read, error_write] = make_pipe();
   UniqueFd console_ours, console_theirs;

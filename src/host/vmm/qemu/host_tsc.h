@@ -1,0 +1,28 @@
+// The frequency of this machine's time stamp counter. QEMU's emulation hands that counter to the guest as it
+// is, and the guest measures it against an emulated timer: on a busy host that goes wrong by a factor of up
+// to 30, and its clock, with every timeout in it, runs that much too fast. So the guest is told.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace kata::vmm::qemu {
+
+// A reading of the counter and of the monotonic clock (ns) at the same moment.
+struct TscSample {
+  uint64_t ticks = 0;
+  uint64_t ns = 0;
+};
+TscSample take_tsc_sample();
+
+// kHz between two samples; 0 if they are too close to each other (2 ms) or make no sense.
+uint64_t tsc_khz(const TscSample& first, const TscSample& second);
+
+// Since the start of this process; 0 = not known.
+uint64_t host_tsc_khz();
+
+// Adds the frequency to a kernel command line that does not set it already (kernel-parameters.txt,
+// tsc_early_khz).
+void add_tsc_frequency(std::string& command_line, uint64_t khz);
+
+}  // namespace kata::vmm::qemu
