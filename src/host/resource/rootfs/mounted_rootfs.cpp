@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <utility>
 
+#include <unistd.h>
+
+#include "host/resource/rootfs/overlay_data.h"
 #include "lib/async/child_process.h"
 #include "lib/error/error.h"
 #include "lib/linux/mount.h"
@@ -23,9 +26,16 @@ void check_folder(const std::string& path) {
     throw Error(Code::kInvalidArgument, "root file system " + path + " is not a folder");
 }
 
+// In a child process: it may change the working folder, so targets must be absolute.
 void mount_one(const MountRequest& request, const std::string& base) {
   const std::string target = request.target.empty() ? base : base + "/" + request.target;
-  const kernel::MountOptions options = kernel::parse_mount_options(request.options);
+  kernel::MountOptions options = kernel::parse_mount_options(request.options);
+  if (request.type == "overlay") {
+    OverlayData overlay = fit_overlay_data(options.data);
+    if (!overlay.folder.empty() && ::chdir(overlay.folder.c_str()) != 0)
+      throw_errno("entering " + overlay.folder);
+    options.data = std::move(overlay.data);
+  }
   kernel::mount(request.source, target, request.type, options.flags, options.data);
 }
 
