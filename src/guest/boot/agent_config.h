@@ -21,6 +21,11 @@ struct AgentConfig {
   log::Level log_level = log::Level::kInfo;
   std::string server_address = "vsock://-1:1024";
   std::chrono::seconds hotplug_timeout{3};
+  // vsock port where log lines go besides the console, 0 = none.
+  uint32_t log_port = 0;
+  bool debug_console = false;
+  // vsock port of the debug console, 0 = on /dev/console.
+  uint32_t debug_console_port = 0;
   // Bytes, 0 = the kernel's default.
   uint32_t container_pipe_size = 0;
   CgroupLayout cgroups = CgroupLayout::kUnified;

@@ -39,39 +39,30 @@ TEST(CommandLine, EveryUsedKeyChangesItsField) {
   const auto config = parse_command_line(
       "agent.log=debug "
       "agent.server_addr=unix:///run/a agent.hotplug_timeout=9 "
-      "agent.container_pipe_size=65536 "
+      "agent.container_pipe_size=65536 agent.log_vport=1025 agent.debug_console "
+      "agent.debug_console_vport=1026 "
       "systemd.unified_cgroup_hierarchy=0 agent.devmode");
   ASSERT_TRUE(config);
   EXPECT_EQ(config->log_level, log::Level::kDebug);
   EXPECT_EQ(config->server_address, "unix:///run/a");
   EXPECT_EQ(config->hotplug_timeout.count(), 9);
   EXPECT_EQ(config->container_pipe_size, 65536U);
+  EXPECT_EQ(config->log_port, 1025U);
+  EXPECT_TRUE(config->debug_console);
+  EXPECT_EQ(config->debug_console_port, 1026U);
   EXPECT_EQ(config->cgroups, CgroupLayout::kHybrid);
   EXPECT_TRUE(config->warnings.empty());
 }
 
 TEST(CommandLine, KeysWithoutEffectAreNamed) {
-  for (const char* word : {"agent.trace",
-                           "agent.trace=true",
-                           "agent.log_vport=1025",
-                           "agent.debug_console_vport=1026",
-                           "agent.debug_console",
-                           "agent.cdi_timeout=4",
-                           "agent.passfd_listener_port=1027",
-                           "agent.cdh_api_timeout=50",
-                           "agent.image_pull_timeout=5",
-                           "agent.launch_process_timeout=6",
-                           "agent.visible_cdi_devices=true",
-                           "agent.guest_components_rest_api=all",
-                           "agent.guest_components_procs=none",
-                           "agent.secure_storage_integrity=false",
-                           "agent.https_proxy=http://p:1",
-                           "agent.no_proxy=x",
-                           "agent.mem_agent_enable=1",
-                           "agent.mem_agent_memcg_swap=true",
-                           "agent.mem_agent_compact_force_times=18446744073709551615",
-                           "agent.no_such_key=1",
-                           "agent.debug_console=1"}) {
+  for (const char* word :
+       {"agent.trace", "agent.trace=true", "agent.cdi_timeout=4", "agent.passfd_listener_port=1027",
+        "agent.cdh_api_timeout=50", "agent.image_pull_timeout=5", "agent.launch_process_timeout=6",
+        "agent.visible_cdi_devices=true", "agent.guest_components_rest_api=all",
+        "agent.guest_components_procs=none", "agent.secure_storage_integrity=false",
+        "agent.https_proxy=http://p:1", "agent.no_proxy=x", "agent.mem_agent_enable=1",
+        "agent.mem_agent_memcg_swap=true", "agent.mem_agent_compact_force_times=18446744073709551615",
+        "agent.no_such_key=1", "agent.debug_console=1"}) {
     const auto config = parse_command_line(word);
     ASSERT_TRUE(config) << word;
     const std::string name = std::string(word).substr(0, std::string(word).find('='));

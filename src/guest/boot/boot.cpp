@@ -54,12 +54,12 @@ uint64_t boot_clock_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
 }
 
-void start_console_log(Role role) {
-  if (role != Role::kInit) return;
+std::unique_ptr<log::Sink> console_sink(Role role) {
+  if (role != Role::kInit) return log::text_sink(STDERR_FILENO);
   // A console of its own open file description: non-blocking, so that a host that does not read loses lines
   // and does not stop pid 1.
   const int fd = ::open("/dev/console", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-  if (fd >= 0) log::set_sink(log::text_sink(fd));
+  return log::text_sink(fd >= 0 ? fd : STDERR_FILENO);
 }
 
 Booted boot(Role role, const std::string& config_path) {
@@ -69,7 +69,7 @@ Booted boot(Role role, const std::string& config_path) {
     leave_initramfs();
     mount_kernel_filesystems();
   }
-  start_console_log(role);
+  log::set_sink(console_sink(role));
   booted.config = load_config(role, config_path);
   log::set_level(booted.config.log_level);
   for (const std::string& text : booted.config.warnings) log::warning(text);

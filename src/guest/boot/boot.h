@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "guest/boot/agent_config.h"
 #include "guest/boot/listener.h"
 #include "lib/fd/unique_fd.h"
+#include "lib/log/log.h"
 
 namespace kata::boot {
 
@@ -34,7 +36,7 @@ struct Booted {
 enum class Role { kInit, kService };
 Booted boot(Role role, const std::string& config_path);
 
-// Log lines to /dev/console (pid 1) or stderr.
-void start_console_log(Role role);
+// Log lines as text to /dev/console (pid 1) or stderr.
+std::unique_ptr<log::Sink> console_sink(Role role);
 
 }  // namespace kata::boot

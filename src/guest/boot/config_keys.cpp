@@ -18,12 +18,14 @@ void set_level(AgentConfig& config, const Value& value) {
 
 constexpr std::array kKeys = {
     Key{"log", "log_level", ValueKind::kChoice, kLevels, set_level},
-    // The log stays on the console until the side channels are there.
-    Key{"log_vport", "", ValueKind::kPort, "", kIgnored},
+    Key{"log_vport", "", ValueKind::kPort, "",
+        [](AgentConfig& c, const Value& v) { c.log_port = static_cast<uint32_t>(v.number); }},
     Key{"server_addr", "", ValueKind::kText, "",
         [](AgentConfig& c, const Value& v) { c.server_address = v.text; }},
-    Key{"debug_console", "", ValueKind::kFlag, "", kIgnored},
-    Key{"debug_console_vport", "", ValueKind::kPort, "", kIgnored},
+    Key{"debug_console", "", ValueKind::kFlag, "",
+        [](AgentConfig& c, const Value& v) { c.debug_console = v.flag; }},
+    Key{"debug_console_vport", "", ValueKind::kPort, "",
+        [](AgentConfig& c, const Value& v) { c.debug_console_port = static_cast<uint32_t>(v.number); }},
     Key{"hotplug_timeout", "", ValueKind::kSeconds, "",
         [](AgentConfig& c, const Value& v) { c.hotplug_timeout = std::chrono::seconds(v.number); }},
     Key{"cdi_timeout", "", ValueKind::kSeconds, "", kIgnored},

@@ -2,7 +2,10 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <functional>
+#include <linux/vm_sockets.h>
 #include <optional>
+#include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -13,6 +16,8 @@
 #include "guest/boot/modules.h"
 #include "guest/boot/power.h"
 #include "guest/boot/reaper.h"
+#include "guest/channels/debug_console.h"
+#include "guest/channels/log_port.h"
 #include "guest/rpc/acceptor.h"
 #include "guest/rpc/container_service.h"
 #include "guest/rpc/extra_service.h"
@@ -84,6 +89,7 @@ class Agent {
   Awaitable<> main() {
     Acceptor acceptor(io_.get_executor(), std::move(booted_.listener), booted_.address, server_);
     tasks_.spawn("accepting connections", acceptor.run(tasks_));
+    open_channels();
     co_await load_modules();
     co_await stop_.wait();
     server_->stop();
@@ -120,6 +126,44 @@ class Agent {
     }
   }
 
+  // A channel that cannot be had is no reason to have no guest.
+  void open_channels() {
+    const boot::AgentConfig& config = booted_.config;
+    const auto open = [](const char* what, const std::function<void()>& body) {
+      try {
+        body();
+      } catch (const Error& error) {
+        log::warning(std::string("no ") + what, {{"error", error.message()}});
+      }
+    };
+    if (config.log_port != 0) {
+      open("log port", [&] {
+        UniqueFd listener = listen_on_port(config.log_port);
+        tasks_.spawn("log port", log_port_.run(std::move(listener), tasks_));
+        log::set_sink(log_port_.sink(boot::console_sink(options_.role)));
+      });
+    }
+    if (!config.debug_console) return;
+    open("debug console", [&] {
+      auto shells = channels::console_shells();
+      if (config.debug_console_port != 0) {
+        UniqueFd listener = listen_on_port(config.debug_console_port);
+        tasks_.spawn("debug console",
+                     channels::serve_console(std::move(listener), std::move(shells), tasks_));
+      } else if (options_.role == boot::Role::kInit) {
+        tasks_.spawn("debug console", channels::console_on_terminal("/dev/console", std::move(shells)));
+      } else {
+        log::warning(
+            "agent.debug_console without agent.debug_console_vport: only for an agent that is pid 1");
+      }
+    });
+  }
+
+  static UniqueFd listen_on_port(uint32_t port) {
+    return boot::listen_on(
+        {.kind = boot::ListenAddress::Kind::kVsock, .cid = VMADDR_CID_ANY, .port = port, .path = {}});
+  }
+
   // One module a turn of the event loop: calls that come meanwhile are answered in between.
   Awaitable<> load_modules() {
     for (const std::string& path : booted_.remaining_modules) {
@@ -140,6 +184,7 @@ class Agent {
   sandbox::Sandbox sandbox_;
   device::UeventWatcher uevents_;
   AgentContext context_;
+  channels::LogPort log_port_{io_.get_executor()};
   TaskGroup tasks_;
 };
 

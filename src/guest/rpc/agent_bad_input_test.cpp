@@ -97,7 +97,7 @@ TEST_F(BadInput, EmptyRequestsAndGarbage) {
     ASSERT_FALSE(garbage) << method;
     EXPECT_EQ(garbage.error().code(), Code::kInvalidArgument) << method;
   }
-  for (const char* method : {"SetPolicy", "ResizeVolume", "NoSuchMethod"})
+  for (const char* method : {"SetPolicy", "NoSuchMethod"})
     expect(method, method, grpc::ListRoutesRequest(), Code::kUnimplemented, "");
   for (const char* method : {"MemAgentMemcgSet", "MemAgentCompactSet"})
     expect(method, method, grpc::ListRoutesRequest(), Code::kFailedPrecondition, "memory agent");

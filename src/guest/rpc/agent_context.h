@@ -24,6 +24,8 @@ struct AgentContext {
   // Ends the agent after the answer.
   std::function<void()> stop;
   SpecExtras extras = {};
+  // Answered GetMetrics calls.
+  uint64_t scrapes = 0;
 
   // The guest's node of a device, waited for as long as agent.hotplug_timeout says. `type` is a storage
   // driver or device type.

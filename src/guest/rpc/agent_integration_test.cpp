@@ -2,6 +2,7 @@
 // left.
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 
 #include "guest/rpc/testing/agent_fixture.h"
@@ -27,6 +28,30 @@ TEST_F(AgentTest, GuestDetails) {
   EXPECT_FALSE(details->agent_details().init_daemon());
   EXPECT_TRUE(details->agent_details().supports_seccomp());
   EXPECT_GE(details->agent_details().storage_handlers_size(), 5);
+}
+
+TEST_F(AgentTest, MetricsCountTheirScrapes) {
+  for (const char* count : {"kata_agent_scrape_count 1\n", "kata_agent_scrape_count 2\n"}) {
+    const auto answer = call<grpc::Metrics>("GetMetrics", grpc::GetMetricsRequest());
+    ASSERT_TRUE(answer) << answer.error().message();
+    EXPECT_NE(answer->metrics().find(count), std::string::npos) << answer->metrics().substr(0, 300);
+    EXPECT_NE(answer->metrics().find("kata_guest_meminfo{item=\"mem_total\"} "), std::string::npos);
+    EXPECT_NE(answer->metrics().find("kata_agent_proc_status{item=\"vmrss\"} "), std::string::npos);
+  }
+}
+
+TEST_F(AgentTest, ResizeVolumeNamesWhatItCannot) {
+  const auto resize = [&](const char* path) {
+    grpc::ResizeVolumeRequest request;
+    request.set_volume_guest_path(path);
+    request.set_size(uint64_t{1} << 40);
+    return code_of("ResizeVolume", request);
+  };
+  EXPECT_EQ(resize("relative"), Code::kInvalidArgument);
+  EXPECT_EQ(resize(""), Code::kInvalidArgument);
+  EXPECT_EQ(resize("/nonexistent"), Code::kNotFound);
+  EXPECT_EQ(resize("/proc"), Code::kUnimplemented);
+  EXPECT_NE(last_error().find("/proc"), std::string::npos) << last_error();
 }
 
 TEST_F(AgentTest, MainJob) {
@@ -281,6 +306,113 @@ TEST_F(AgentTest, DestroyGivesEverythingBackAndEnds) {
   ASSERT_TRUE(run_until([&] { return oom->has_value(); }));
   EXPECT_FALSE(oom->value().has_value());
   EXPECT_TRUE(run_until([this] { return log().find("sandbox destroyed") != std::string::npos; }));
+}
+
+// Kubelet's way: a folder of a new name, then one rename.
+void publish(const std::string& folder, const std::string& version, const std::string& value) {
+  namespace fs = std::filesystem;
+  fs::create_directories(folder + "/.." + version);
+  std::ofstream(folder + "/.." + version + "/key") << value;
+  fs::create_symlink(".." + version, folder + "/..tmp");
+  fs::rename(folder + "/..tmp", folder + "/..data");
+  if (!fs::is_symlink(folder + "/key")) fs::create_symlink("..data/key", folder + "/key");
+}
+
+TEST_F(AgentTest, WatchedFolderFollowsItsSource) {
+  if (vm_socket() != nullptr) GTEST_SKIP() << "works in the agent's own folders";
+  create_sandbox();
+  const std::string share = "/run/kata-containers/shared/containers";
+  std::filesystem::create_directories(guest(share));
+  const Residue before = residue();
+  const std::string source = share + "/passthrough/config";
+  const std::string place = share + "/watchable/config";
+  publish(guest(source), "1", "one");
+  auto request = shell("c1",
+                       "while :; do v=$(cat /config/key) || exit 9; [ $v = two ] && break; done; echo $v; ls "
+                       "-a /config | wc -l");
+  auto& storage = *request.add_storages();
+  storage.set_driver("watchable-bind");
+  storage.set_source(source);
+  storage.set_fstype("bind");
+  storage.set_mount_point(place);
+  auto& mount = *request.mutable_oci()->add_mounts();
+  mount.set_destination("/config");
+  mount.set_source(place);
+  mount.set_type("bind");
+  mount.add_options("rbind");
+  mount.add_options("ro");
+  ASSERT_EQ(create_and_start(request), Code::kOk) << last_error();
+  const auto start = std::chrono::steady_clock::now();
+  publish(guest(source), "2", "two");
+  std::filesystem::remove_all(guest(source) + "/..1");
+  // ".", "..", "..data", "..2", "key": the old version is gone at the latest with the next look.
+  const std::string out = read_all("ReadStdout", "c1", "");
+  EXPECT_TRUE(out.starts_with("two\n")) << out;
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_EQ(wait("c1"), 0);
+  EXPECT_EQ(remove("c1"), Code::kOk);
+  std::filesystem::remove_all(guest(source));
+  std::filesystem::remove(guest(share + "/passthrough"));
+  expect_residue(before, "after");
+  storage.set_mount_point(share + "/elsewhere/config");
+  EXPECT_EQ(code_of("CreateContainer", request), Code::kInvalidArgument);
+}
+
+TEST_F(AgentTest, LargeWatchedFoldersAreBound) {
+  if (vm_socket() != nullptr) GTEST_SKIP() << "works in the agent's own folders";
+  create_sandbox();
+  const std::string share = "/run/kata-containers/shared/containers";
+  const std::string source = share + "/passthrough/many";
+  std::filesystem::create_directories(guest(source));
+  for (int i = 0; i < 17; ++i) std::ofstream(guest(source) + "/" + std::to_string(i)) << i;
+  auto request = shell("c1", "grep -c 'many' /proc/self/mountinfo; cat /many/16");
+  auto& storage = *request.add_storages();
+  storage.set_driver("watchable-bind");
+  storage.set_source(source);
+  storage.set_mount_point(share + "/watchable/many");
+  auto& mount = *request.mutable_oci()->add_mounts();
+  mount.set_destination("/many");
+  mount.set_source(share + "/watchable/many");
+  mount.set_type("bind");
+  mount.add_options("rbind");
+  ASSERT_EQ(create_and_start(request), Code::kOk) << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c1", ""), "1\n16");
+  EXPECT_EQ(wait("c1"), 0);
+}
+
+TEST_F(AgentTest, SharedMountsComeFromTheNamedContainer) {
+  create_sandbox();
+  auto first = container("c1", {"sleep", "100"});
+  (*first.mutable_oci()->mutable_annotations())["io.kubernetes.cri.container-name"] = "producer";
+  auto& data = *first.mutable_oci()->add_mounts();
+  data.set_destination("/run");
+  data.set_type("tmpfs");
+  data.set_source("tmpfs");
+  ASSERT_EQ(create_and_start(first), Code::kOk) << last_error();
+  ASSERT_EQ(exec("c1", "e1", {"sh", "-c", "echo shared > /run/file"}), Code::kOk) << last_error();
+  EXPECT_EQ(wait("c1", "e1"), 0);
+  auto second = container("c2", {"cat", "/tmp/file"});
+  auto& shared = *second.add_shared_mounts();
+  shared.set_name("data");
+  shared.set_src_ctr("producer");
+  shared.set_src_path("/run");
+  shared.set_dst_path("/tmp");
+  auto& unknown = *second.add_shared_mounts();
+  unknown.set_src_ctr("nobody");
+  unknown.set_src_path("/run");
+  unknown.set_dst_path("/root");
+  ASSERT_EQ(create_and_start(second), Code::kOk) << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c2", ""), "shared\n");
+  EXPECT_EQ(wait("c2"), 0);
+  const Residue before = residue();
+  auto third = container("c3", {"true"});
+  auto& bad = *third.add_shared_mounts();
+  bad.set_src_ctr("producer");
+  bad.set_src_path("/run");
+  bad.set_dst_path("/nonexistent/place");
+  EXPECT_EQ(code_of("CreateContainer", third), Code::kNotFound) << last_error();
+  EXPECT_NE(last_error().find("/nonexistent/place"), std::string::npos) << last_error();
+  expect_residue(before, "after a failed shared mount");
 }
 
 }  // namespace

@@ -40,6 +40,12 @@ Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerR
   spec.spec = value_or_throw(spec_from_proto(request.oci()));
   context.extras.apply(spec.id, spec.spec);
   spec.storages = storages_from_proto(request.storages());
+  for (const grpc::SharedMount& mount : request.shared_mounts()) {
+    spec.shared_mounts.push_back({.name = mount.name(),
+                                  .source_container = mount.src_ctr(),
+                                  .source_path = mount.src_path(),
+                                  .target_path = mount.dst_path()});
+  }
   spec.sandbox_pidns = request.sandbox_pidns();
   device::complete_device_modes(spec.spec);
   spec.prepare_devices = [&context, devices = devices_from_proto(request.devices())](oci::Spec& target) {

@@ -6,11 +6,13 @@
 
 #include <unistd.h>
 
+#include "guest/metrics/metrics.h"
 #include "guest/rpc/copy_file.h"
 #include "guest/rpc/hot_plug.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/packet_filter.h"
 #include "guest/rpc/utf8.h"
+#include "guest/rpc/volume_resize.h"
 #include "guest/rpc/volume_stats.h"
 #include "guest/sandbox/folders.h"
 #include "guest/sandbox/paths.h"
@@ -79,6 +81,14 @@ void add_swap_path(AgentContext&, const grpc::AddSwapPathRequest& request, Empty
 Awaitable<> get_volume_stats(AgentContext&, const grpc::VolumeStatsRequest& request,
                              grpc::VolumeStatsResponse& response) {
   response = co_await volume_stats(request.volume_guest_path());
+}
+
+Awaitable<> grow_volume(AgentContext&, const grpc::ResizeVolumeRequest& request, Empty&) {
+  co_await resize_volume(request.volume_guest_path(), request.size());
+}
+
+void get_metrics(AgentContext& context, const grpc::GetMetricsRequest&, grpc::Metrics& response) {
+  response.set_metrics(lossy_utf8(metrics::collect("/proc", ++context.scrapes)));
 }
 
 IpFamily family_of(bool is_ipv6) {
@@ -157,6 +167,8 @@ void add_guest_methods(ttrpc::Server& server, AgentContext& context) {
   add_method(server, "AddSwap", context, add_swap);
   add_method(server, "AddSwapPath", context, add_swap_path);
   add_method(server, "GetVolumeStats", context, get_volume_stats);
+  add_method(server, "ResizeVolume", context, grow_volume);
+  add_method(server, "GetMetrics", context, get_metrics);
   add_method(server, "GetIPTables", context, get_ip_tables);
   add_method(server, "SetIPTables", context, set_ip_tables);
   add_method(server, "RemoveStaleVirtiofsShareMounts", context, remove_stale_mounts);

@@ -10,6 +10,9 @@
 namespace kata::sandbox {
 namespace {
 
+// Which of the pod's containers this is, as containerd and CRI-O note it.
+constexpr const char* kContainerName = "io.kubernetes.cri.container-name";
+
 void set_namespace(oci::Linux& config, const std::string& type, const std::string& path) {
   for (oci::Namespace& entry : config.namespaces) {
     if (entry.type == type) entry.path = path;
@@ -49,7 +52,8 @@ Awaitable<> Sandbox::create_container(ContainerSpec spec) {
     failure = std::current_exception();
   }
   if (failure) {
-    storages_.release(record->mount_points);
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await storages_.release(record->mount_points);
     remove_tree(bundle_of(id));
     records_.erase(id);
     record->removed.set();
@@ -77,6 +81,37 @@ Awaitable<> Sandbox::build(RecordPtr record, ContainerSpec& spec) {
   launch.pipe_size = config_.container_pipe_size;
   launch.spec = std::move(spec.spec);
   record->container = co_await container::Container::create(hierarchy(), std::move(launch));
+  co_await add_shared_mounts(record, spec);
+}
+
+std::shared_ptr<container::Container> Sandbox::find_named(const std::string& name) const {
+  for (const auto& [id, record] : records_) {
+    if (!record->container) continue;
+    const auto& annotations = record->container->spec().annotations;
+    const auto found = annotations.find(kContainerName);
+    if (found != annotations.end() && found->second == name) return record->container;
+  }
+  return nullptr;
+}
+
+Awaitable<> Sandbox::add_shared_mounts(RecordPtr record, const ContainerSpec& spec) {
+  std::exception_ptr failure;
+  try {
+    for (const SharedMount& mount : spec.shared_mounts) {
+      const auto source = find_named(mount.source_container);
+      if (!source) {
+        log::warning("shared mount skipped: no such container",
+                     {{"container", spec.id}, {"mount", mount.name}, {"source", mount.source_container}});
+        continue;
+      }
+      co_await share_mount(mount, source->init()->pid(), record->container->init()->pid());
+    }
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (!failure) co_return;
+  co_await record->container->destroy();
+  std::rethrow_exception(failure);
 }
 
 Awaitable<> Sandbox::watch_oom(std::string id, std::shared_ptr<container::Container> container) {
@@ -108,7 +143,7 @@ Awaitable<> Sandbox::tear_down(std::string id, RecordPtr record) {
     if (process) process->close_streams();
   }
   record->processes.clear();
-  storages_.release(record->mount_points);
+  co_await storages_.release(record->mount_points);
   remove_tree(bundle_of(id));
   if (pid_namespace_owner_ == id) pid_namespace_owner_.clear();
   records_.erase(id);

@@ -69,13 +69,12 @@ Awaitable<> Sandbox::set_up(const SandboxSpec& spec) {
 
 Awaitable<> Sandbox::release() {
   remove_dns();
-  storages_.clear();
+  co_await storages_.clear();
   release_shared_namespaces(namespaces_);
   namespaces_ = {};
   guest_hooks_ = {};
   remove_tree(kRunRoot);
   id_.clear();
-  co_return;
 }
 
 Awaitable<> Sandbox::destroy() {

@@ -18,6 +18,7 @@
 #include "guest/container/launcher.h"
 #include "guest/sandbox/guest_hooks.h"
 #include "guest/sandbox/oom_queue.h"
+#include "guest/sandbox/shared_mounts.h"
 #include "guest/sandbox/shared_namespaces.h"
 #include "guest/sandbox/storage_table.h"
 #include "lib/async/awaitable.h"
@@ -44,6 +45,8 @@ struct ContainerSpec {
   std::string id;
   oci::Spec spec;
   std::vector<storage::Storage> storages;
+  // Mounts of other containers that this one gets too.
+  std::vector<SharedMount> shared_mounts;
   // Share one pid namespace between the containers that say so.
   bool sandbox_pidns = false;
   // Changes the spec for the guest's devices, after the id was reserved and before storages are attached.
@@ -107,6 +110,9 @@ class Sandbox {
   Awaitable<> set_up(const SandboxSpec& spec);
   Awaitable<> release();
   Awaitable<> build(RecordPtr record, ContainerSpec& spec);
+  // Null when no container has this name in its annotations.
+  [[nodiscard]] std::shared_ptr<container::Container> find_named(const std::string& name) const;
+  Awaitable<> add_shared_mounts(RecordPtr record, const ContainerSpec& spec);
   Awaitable<> tear_down(std::string id, RecordPtr record);
   Awaitable<> watch_oom(std::string id, std::shared_ptr<container::Container> container);
   void place_in_namespaces(ContainerSpec& spec) const;

@@ -15,6 +15,10 @@ Awaitable<> StorageTable::add_one(const storage::Storage& storage, const storage
     const auto found = entries_.find(key);
     if (found == entries_.end()) break;
     const auto entry = found->second;
+    if (entry->leaving) {
+      co_await entry->gone.wait();
+      continue;
+    }
     if (entry->ready.is_set()) {
       ++entry->users;
       co_return;
@@ -55,27 +59,41 @@ Awaitable<std::vector<std::string>> StorageTable::add(std::vector<storage::Stora
     failure = std::current_exception();
   }
   if (failure) {
-    release(added);
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await release(std::move(added));
     std::rethrow_exception(failure);
   }
   co_return kept;
 }
 
-void StorageTable::release(const std::vector<std::string>& mount_points) {
+Awaitable<> StorageTable::leave(std::string key, std::shared_ptr<Entry> entry) {
+  entry->leaving = true;
+  entry->users = 0;
+  co_await storage::detach(std::move(entry->attached), key);
+  entries_.erase(key);
+  entry->gone.set();
+}
+
+Awaitable<> StorageTable::release(std::vector<std::string> mount_points) {
   for (const std::string& key : std::views::reverse(mount_points)) {
     const auto found = entries_.find(key);
-    if (found == entries_.end() || !found->second->ready.is_set() || --found->second->users > 0) continue;
+    if (found == entries_.end()) continue;
     const auto entry = found->second;
-    entries_.erase(found);
-    storage::detach(entry->attached, key);
+    if (!entry->ready.is_set() || entry->leaving || --entry->users > 0) continue;
+    co_await leave(key, entry);
   }
 }
 
-void StorageTable::clear() {
+Awaitable<> StorageTable::clear() {
   std::vector<std::pair<std::string, std::shared_ptr<Entry>>> all(entries_.begin(), entries_.end());
-  entries_.clear();
   std::ranges::sort(all, [](const auto& a, const auto& b) { return a.second->order > b.second->order; });
-  for (const auto& [key, entry] : all) storage::detach(entry->attached, key);
+  for (const auto& [key, entry] : all) {
+    if (entry->leaving) {
+      co_await entry->gone.wait();
+    } else {
+      co_await leave(key, entry);
+    }
+  }
 }
 
 size_t StorageTable::users(const std::string& mount_point) const {

@@ -23,22 +23,26 @@ class StorageTable {
   // sandbox ends).
   Awaitable<std::vector<std::string>> add(std::vector<storage::Storage> storages, storage::Context context);
   // One user less for each; unknown ones are passed over.
-  void release(const std::vector<std::string>& mount_points);
+  Awaitable<> release(std::vector<std::string> mount_points);
   // Detaches everything, newest first.
-  void clear();
+  Awaitable<> clear();
   [[nodiscard]] size_t users(const std::string& mount_point) const;
   [[nodiscard]] size_t size() const { return entries_.size(); }
 
  private:
   struct Entry {
-    explicit Entry(const asio::any_io_executor& executor) : ready(executor) {}
+    explicit Entry(const asio::any_io_executor& executor) : ready(executor), gone(executor) {}
     size_t users = 0;
     uint64_t order = 0;
     // Set when attaching has ended, well or not.
     Event ready;
+    // Being detached; `gone` when that has ended and the mount point is free again.
+    bool leaving = false;
+    Event gone;
     storage::Attached attached;
   };
 
+  Awaitable<> leave(std::string key, std::shared_ptr<Entry> entry);
   Awaitable<> add_one(const storage::Storage& storage, const storage::Context& context);
 
   asio::any_io_executor executor_;

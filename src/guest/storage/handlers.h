@@ -11,6 +11,7 @@ Awaitable<> attach_bind(const Storage& storage, const Context& context, Attached
 Awaitable<> attach_overlay(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_ephemeral(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_local(const Storage& storage, const Context& context, Attached& made);
+Awaitable<> attach_watchable(const Storage& storage, const Context& context, Attached& made);
 // blk, mmioblk, scsi, nvdimm, blk-ccw: the node is waited for, then mounted.
 Awaitable<> attach_block(const Storage& storage, const Context& context, Attached& made);
 

@@ -23,10 +23,17 @@ struct Driver {
 };
 
 constexpr std::array kDrivers = {
-    Driver{"blk", attach_block},   Driver{"blk-ccw", attach_block},     Driver{"mmioblk", attach_block},
-    Driver{"scsi", attach_block},  Driver{"nvdimm", attach_block},      Driver{"virtio-fs", attach_virtio_fs},
-    Driver{"bind", attach_bind},   Driver{"overlayfs", attach_overlay}, Driver{"ephemeral", attach_ephemeral},
+    Driver{"blk", attach_block},
+    Driver{"blk-ccw", attach_block},
+    Driver{"mmioblk", attach_block},
+    Driver{"scsi", attach_block},
+    Driver{"nvdimm", attach_block},
+    Driver{"virtio-fs", attach_virtio_fs},
+    Driver{"bind", attach_bind},
+    Driver{"overlayfs", attach_overlay},
+    Driver{"ephemeral", attach_ephemeral},
     Driver{"local", attach_local},
+    Driver{"watchable-bind", attach_watchable},
 };
 
 // Where storages may be mounted: the guest's own folders for them (agent-api, section 7).
@@ -34,6 +41,20 @@ constexpr std::array<std::string_view, 3> kRoots = {"/run/kata-containers/", "/r
                                                     "/run/user/"};
 
 constexpr std::chrono::minutes kGroupLimit{5};
+constexpr std::chrono::seconds kUnmountLimit{10};
+
+// All of them, newest first, whatever fails; then the first error.
+void unmount_all(const std::vector<std::string>& mounts) {
+  std::exception_ptr failure;
+  for (const std::string& mount : std::views::reverse(mounts)) {
+    try {
+      kernel::unmount_detach(mount);
+    } catch (const Error&) {
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
 
 void check_mount_point(const std::string& path) {
   const bool below =
@@ -65,18 +86,23 @@ Awaitable<Attached> attach(const Storage& storage, const Context& context) {
     failure = std::current_exception();
   }
   if (failure) {
-    detach(made, storage.mount_point);
+    // Also for a caller that was cancelled.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await detach(std::move(made), storage.mount_point);
     throw to_error(failure).within("storage " + storage.mount_point);
   }
   co_return made;
 }
 
-void detach(const Attached& attached, std::string_view what) {
-  for (const std::string& mount : std::views::reverse(attached.mounts)) {
+Awaitable<> detach(Attached attached, std::string what) {
+  // First who works on the mounts.
+  attached.keeper.reset();
+  if (!attached.mounts.empty()) {
+    auto body = [&] { unmount_all(attached.mounts); };
     try {
-      kernel::unmount_detach(mount);
+      co_await run_in_child(std::move(body), kUnmountLimit, "unmounting");
     } catch (const Error& error) {
-      log::warning("storage not unmounted", {{"storage", std::string(what)}, {"error", error.message()}});
+      log::warning("storage not unmounted", {{"storage", what}, {"error", error.message()}});
     }
   }
   for (const std::string& directory : std::views::reverse(attached.directories)) {

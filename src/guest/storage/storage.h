@@ -52,8 +52,8 @@ struct Attached {
 // Attaches one storage. An error leaves nothing behind. Unknown driver, unknown option values, a mount point
 // outside of the guest's own folders: kInvalidArgument naming the field.
 Awaitable<Attached> attach(const Storage& storage, const Context& context);
-// Best effort; failures are logged.
-void detach(const Attached& attached, std::string_view what);
+// Best effort; failures are logged. Unmounts in a child process within a limit: the file system may hang.
+Awaitable<> detach(Attached attached, std::string what);
 
 // Names of the registered drivers, for GetGuestDetails.
 std::vector<std::string> driver_names();

@@ -10,6 +10,8 @@
 
 #include <unistd.h>
 
+#include "lib/log/guest_json.h"
+
 namespace kata::log {
 namespace {
 
@@ -132,6 +134,31 @@ std::string format_json(const Record& record) {
     append_escaped(out, field.value);
     out.push_back('"');
   }
+  out += "}\n";
+  return out;
+}
+
+std::string format_guest_json(const Record& record) {
+  static constexpr std::array<std::string_view, 5> kShort = {"TRCE", "DEBG", "INFO", "WARN", "ERRO"};
+  std::string out = "{\"msg\":\"";
+  append_escaped(out, record.message);
+  out.append("\",\"level\":\"").append(kShort.at(static_cast<size_t>(record.level)));
+  out.append("\",\"ts\":\"").append(rfc3339(record.time_ns));
+  out += "\",\"name\":\"kata-agent\",\"source\":\"agent\"";
+  bool subsystem = false;
+  for (const Field& field : record.fields) {
+    // A key that stands twice makes readers choose.
+    if (field.key == "msg" || field.key == "level" || field.key == "ts" || field.key == "name" ||
+        field.key == "source")
+      continue;
+    subsystem = subsystem || field.key == "subsystem";
+    out += ",\"";
+    append_escaped(out, field.key);
+    out += "\":\"";
+    append_escaped(out, field.value);
+    out.push_back('"');
+  }
+  if (!subsystem) out += ",\"subsystem\":\"root\"";
   out += "}\n";
   return out;
 }
