@@ -29,6 +29,46 @@ void to_message(const Storage& storage, grpc::Storage& message) {
   message.set_shared(storage.shared);
 }
 
+types::IPFamily family_of(const std::string& ip) {
+  return ip.find(':') == std::string::npos ? types::v4 : types::v6;
+}
+
+void to_message(const Interface& interface, types::Interface& message) {
+  message.set_device(interface.device);
+  message.set_name(interface.name);
+  for (const IpAddress& address : interface.addresses) {
+    types::IPAddress& target = *message.add_ipaddresses();
+    target.set_family(family_of(address.address));
+    target.set_address(address.address);
+    target.set_mask(std::to_string(address.prefix));
+  }
+  message.set_mtu(interface.mtu);
+  message.set_hwaddr(interface.mac);
+  message.set_devicepath(interface.device_path);
+  message.set_type(interface.type);
+  message.set_raw_flags(interface.raw_flags);
+}
+
+void to_message(const Route& route, types::Route& message) {
+  message.set_dest(route.destination);
+  message.set_gateway(route.gateway);
+  message.set_device(route.device);
+  message.set_source(route.source);
+  message.set_scope(route.scope);
+  message.set_family(route.ipv6 ? types::v6 : types::v4);
+  message.set_flags(route.flags);
+  message.set_mtu(route.mtu);
+}
+
+void to_message(const Neighbour& neighbour, types::ARPNeighbor& message) {
+  message.mutable_toipaddress()->set_family(family_of(neighbour.ip));
+  message.mutable_toipaddress()->set_address(neighbour.ip);
+  message.set_device(neighbour.device);
+  message.set_lladdr(neighbour.mac);
+  message.set_state(neighbour.state);
+  message.set_flags(neighbour.flags);
+}
+
 MemoryData from_message(const grpc::MemoryData& message) {
   return {.usage = message.usage(),
           .max_usage = message.max_usage(),
@@ -193,6 +233,25 @@ Awaitable<std::string> AgentClient::metrics() {
   const grpc::GetMetricsRequest request;
   const auto answer = co_await call<grpc::Metrics>("GetMetrics", request, "");
   co_return answer.metrics();
+}
+
+Awaitable<> AgentClient::update_interface(Interface interface) {
+  grpc::UpdateInterfaceRequest request;
+  to_message(interface, *request.mutable_interface());
+  co_await call<types::Interface>("UpdateInterface", request, "");
+}
+
+Awaitable<> AgentClient::update_routes(std::vector<Route> routes) {
+  grpc::UpdateRoutesRequest request;
+  for (const Route& route : routes) to_message(route, *request.mutable_routes()->add_routes());
+  co_await call<grpc::Routes>("UpdateRoutes", request, "");
+}
+
+Awaitable<> AgentClient::add_neighbours(std::vector<Neighbour> neighbours) {
+  grpc::AddARPNeighborsRequest request;
+  for (const Neighbour& neighbour : neighbours)
+    to_message(neighbour, *request.mutable_neighbors()->add_arpneighbors());
+  co_await call<Empty>("AddARPNeighbors", request, "");
 }
 
 Awaitable<> AgentClient::create_container(ContainerSetup setup) {

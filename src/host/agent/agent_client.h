@@ -40,6 +40,11 @@ class AgentClient {
   Awaitable<std::string> oom_event();
   Awaitable<std::string> metrics();
 
+  // Network
+  Awaitable<> update_interface(Interface interface);
+  Awaitable<> update_routes(std::vector<Route> routes);
+  Awaitable<> add_neighbours(std::vector<Neighbour> neighbours);
+
   // Containers and processes; exec_id is empty for a container's first process.
   Awaitable<> create_container(ContainerSetup setup);
   Awaitable<> start_container(std::string id);

@@ -31,6 +31,42 @@ struct KernelModule {
   std::vector<std::string> parameters;
 };
 
+struct IpAddress {
+  std::string address;
+  uint8_t prefix = 0;
+};
+
+// A link of the guest (section 6 of the facts).
+struct Interface {
+  // Name on the host; `name` is the one wanted in the guest.
+  std::string device, name;
+  std::vector<IpAddress> addresses;
+  uint64_t mtu = 0;
+  // By which the guest finds the link.
+  std::string mac;
+  // PCI path to wait for; empty = none.
+  std::string device_path;
+  std::string type;
+  uint32_t raw_flags = 0;
+};
+
+struct Route {
+  // "10.0.0.0/8"; empty = default.
+  std::string destination;
+  std::string gateway, device, source;
+  uint32_t scope = 0;
+  bool ipv6 = false;
+  uint32_t flags = 0;
+  // 0 = the link's.
+  uint32_t mtu = 0;
+};
+
+struct Neighbour {
+  std::string ip, device, mac;
+  // NUD_* and NTF_*.
+  int32_t state = 0, flags = 0;
+};
+
 struct SandboxSetup {
   std::string sandbox_id;
   std::string hostname;

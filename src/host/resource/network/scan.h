@@ -1,0 +1,33 @@
+// From what lies in a pod's namespace to what its VM gets (facts: agent-api, section 6.1). Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "host/agent/messages.h"
+#include "host/resource/network/net_kernel.h"
+
+namespace kata::network {
+
+// One link of the pod that becomes a NIC of the guest.
+struct Endpoint {
+  std::string link;
+  // "veth", "macvlan", "ipvlan", "vlan", "tap", "device".
+  std::string kind;
+  agent::Interface interface;
+};
+
+struct Plan {
+  // In the order of the links' indexes: the order in which they were added to the namespace.
+  std::vector<Endpoint> endpoints;
+  std::vector<agent::Route> routes;
+  std::vector<agent::Neighbour> neighbours;
+  // What was left out, with its name and the reason.
+  std::vector<std::string> warnings;
+};
+
+// Throws kUnimplemented for a physical link: handing hardware to the VM is not supported yet, and a pod
+// without the NIC that it was given would not be the pod that was asked for.
+Plan plan_network(const Picture& picture);
+
+}  // namespace kata::network
