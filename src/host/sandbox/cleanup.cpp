@@ -9,6 +9,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "host/resource/network/network.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/run_dir.h"
 #include "host/sandbox/sandbox.h"
@@ -68,14 +69,15 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
     teardown.step("ending process", [&] { kill_recorded(process); });
   }
   try {
-    auto clean = [sandbox_id] {
+    auto clean = [sandbox_id, journal = run_dir.network_journal()] {
       Teardown steps("leftovers of sandbox " + sandbox_id,
                      [](std::string_view warning) { log::warning(warning); });
       share_fs::ShareFs::clean_up(sandbox_id, steps);
+      network::Network::clean_up(journal, steps);
     };
-    co_await run_in_child(clean, limit, "removing the shared tree");
+    co_await run_in_child(clean, limit, "removing the shared tree and network");
   } catch (const Error& error) {
-    teardown.failed("shared tree", error.message());
+    teardown.failed("shared tree and network", error.message());
   }
   teardown.step("run folder", [&] { run_dir.remove(); });
 }

@@ -1,10 +1,11 @@
 // Where a sandbox keeps its files on the node. The only place that joins these paths.
 //
-//   /run/kata/<sandbox id>/                 mode 0700
-//     state.json                            what exists or is about to (state_file.h); written before the
-//     thing it describes vsock.sock                            hybrid Unix socket of the guest, if our vsock
-//     device carries it vhost-vsock.sock                      vhost-user socket between that device and the
-//     VMM shim-monitor.sock                     management socket of the shim
+//   /run/kata/<sandbox id>/   mode 0700
+//     state.json          what exists or is about to (state_file.h); written before it exists
+//     network             what to undo in the pod's network namespace; written before it exists
+//     vsock.sock          hybrid Unix socket of the guest, if our vsock device carries it
+//     vhost-vsock.sock    vhost-user socket between that device and the VMM
+//     shim-monitor.sock   management socket of the shim
 //   /run/kata-containers/shared/sandboxes/<sandbox id>/   the shared tree (host/resource/share_fs)
 #pragma once
 
@@ -27,6 +28,7 @@ class RunDir {
   [[nodiscard]] std::string state_file() const { return path_ + "/state.json"; }
   [[nodiscard]] std::string vsock_socket() const { return path_ + "/vsock.sock"; }
   [[nodiscard]] std::string vhost_vsock_socket() const { return path_ + "/vhost-vsock.sock"; }
+  [[nodiscard]] std::string network_journal() const { return path_ + "/network"; }
   [[nodiscard]] std::string monitor_socket() const { return path_ + "/shim-monitor.sock"; }
 
  private:

@@ -69,7 +69,7 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
   driver_ = parts_.make_driver(config_.config.hypervisor_name, executor_);
-  co_await prepare_transport();
+  co_await both(prepare_transport(), prepare_network(spec));
   share_ = std::make_unique<share_fs::ShareFs>(executor_, share_config());
   // The share's socket listens before prepare_share() first waits, so the VMM need not.
   co_await both(prepare_share(), start_vm());
@@ -95,11 +95,18 @@ Awaitable<> SandboxImpl::prepare_share() {
   record("virtiofsd", share_->pid());
 }
 
+Awaitable<> SandboxImpl::prepare_network(const oci::Spec& spec) {
+  const PhaseTimer timer("network");
+  network_ = std::make_unique<network::Network>(plan_network(config_.config, spec, run_dir_));
+  co_await network_->prepare();
+}
+
 Awaitable<> SandboxImpl::start_vm() {
   const PhaseTimer timer("vmm");
   vmm::VmSpec spec = plan_vm(config_.id, config_.config, run_dir_.path());
   spec.boot.command_line = config::guest_command_line(config_.config);
   spec.shares.push_back(share_->spec());
+  spec.nics = network_->nics();
   vmm::VsockSpec vsock;
   vsock.kind = transport_->vhost_user_socket().empty() ? vmm::VsockSpec::Kind::kVhost
                                                        : vmm::VsockSpec::Kind::kVhostUser;
@@ -113,6 +120,7 @@ Awaitable<> SandboxImpl::start_vm() {
   vm_started_ = true;
   record("vmm", driver_->pid());
   transport_->vmm_started();
+  network_->vmm_started();
 }
 
 Awaitable<std::string> SandboxImpl::boot_failure_reason() {
@@ -165,6 +173,7 @@ std::string SandboxImpl::boot_report(const Error& error) const {
 
 Awaitable<> SandboxImpl::set_up_guest(const oci::Spec& spec) {
   const PhaseTimer timer("guest set-up");
+  co_await network_->tell_guest(agent_);
   agent::SandboxSetup setup = plan_guest(config_.id, config_.config, spec);
   co_await agent_->create_sandbox(std::move(setup));
 }
@@ -233,6 +242,7 @@ Awaitable<> SandboxImpl::tear_down() {
   };
   if (driver_) co_await step("stopping the VM", driver_->stop(), 5s);
   co_await step("ending supervision", supervisors_.join(), 3s);
+  if (network_) co_await step("undoing the network", network_->release(), 3s);
   if (transport_) co_await step("ending the vsock device", transport_->release(), 3s);
   if (share_) co_await step("releasing the shared tree", share_->release(), 5s);
   teardown.step("removing the run folder", [&] { run_dir_.remove(); });

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/agent/agent_client.h"
+#include "host/resource/network/network.h"
 #include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/container.h"
@@ -82,6 +83,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> prepare_transport();
   Awaitable<> prepare_share();
   [[nodiscard]] share_fs::ShareFsConfig share_config() const;
+  Awaitable<> prepare_network(const oci::Spec& spec);
   Awaitable<> connect_agent();
   Awaitable<> dial_agent(std::optional<StreamSocket>& socket);
   Awaitable<> set_up_guest(const oci::Spec& spec);
@@ -127,6 +129,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::unique_ptr<vmm::VmDriver> driver_;
   std::unique_ptr<vsock::Transport> transport_;
   std::unique_ptr<share_fs::ShareFs> share_;
+  std::unique_ptr<network::Network> network_;
   std::shared_ptr<agent::AgentClient> agent_;
   bool vm_started_ = false;
 

@@ -74,6 +74,23 @@ share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::
   return plan;
 }
 
+network::NetworkConfig plan_network(const config::Config& config, const oci::Spec& spec,
+                                    const RunDir& run_dir) {
+  network::NetworkConfig plan;
+  if (spec.linux_config && !config.runtime.disable_new_netns) {
+    for (const oci::Namespace& entry : spec.linux_config->namespaces) {
+      if (entry.type == "network") plan.netns = entry.path;
+    }
+  }
+  plan.model = network::parse_model(config.runtime.internetworking_model);
+  // A queue pair per processor, unless more are asked for.
+  plan.queues = std::max(config.hypervisor.network_queues,
+                         static_cast<uint32_t>(std::max(1.0, std::ceil(config.hypervisor.default_vcpus))));
+  if (config.hypervisor.disable_vhost_net) plan.vhost_net = network::NetworkConfig::VhostNet::kNever;
+  plan.journal = run_dir.network_journal();
+  return plan;
+}
+
 agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
                                const oci::Spec& spec) {
   agent::SandboxSetup setup;

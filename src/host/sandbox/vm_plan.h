@@ -5,6 +5,7 @@
 
 #include "host/agent/messages.h"
 #include "host/config/config.h"
+#include "host/resource/network/network.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/guest_spec.h"
 #include "host/sandbox/run_dir.h"
@@ -23,6 +24,10 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir);
 share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::Config& config,
                                    const RunDir& run_dir);
+// A spec without a network namespace, or with one that the runtime would have to make, gives a pod without a
+// NIC.
+network::NetworkConfig plan_network(const config::Config& config, const oci::Spec& spec,
+                                    const RunDir& run_dir);
 agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
                                const oci::Spec& spec);
 StdioRules plan_stdio(const config::Config& config, const std::string& containerd_namespace);
