@@ -144,19 +144,23 @@ class Initrd(unittest.TestCase):
         results = []
         for contents in ({"b.ko.xz": "a", "a.ko": ""}, {"a.ko": "", "b.ko.xz": "a"}):
             with tempfile.TemporaryDirectory() as folder:
-                results.append(initrd.build(agent, module_tree(folder, contents), ["b"]))
+                results.append(initrd.build(agent, module_tree(folder, contents), ["b"], ()))
         self.assertEqual(results[0], results[1])
 
     def test_contents(self):
         with tempfile.TemporaryDirectory() as folder:
-            data = initrd.build(b"\x7fELF", module_tree(folder, {"b.ko.xz": "a", "a.ko": ""}), ["b"])
+            data = initrd.build(b"\x7fELF", module_tree(folder, {"b.ko.xz": "a", "a.ko": "", "nic.ko": "a,failover", "failover.ko": ""}), ["b"],
+                                ((1, "nic"),))
             out = os.path.join(folder, "out")
             os.mkdir(out)
             subprocess.run(["cpio", "-id", "--quiet", "lib/*", "init"], input=data, cwd=out, check=True)
             with open(os.path.join(out, initrd.LOAD_LIST), encoding="ascii") as file:
                 paths = file.read().splitlines()
             self.assertEqual(paths, ["/lib/modules/9.9/kernel/drivers/a.ko", "/lib/modules/9.9/kernel/drivers/b.ko"])
-            for path in paths:
+            with open(os.path.join(out, initrd.DEVICE_LIST), encoding="ascii") as file:
+                entries = [line.split() for line in file]
+            self.assertEqual(entries, [["virtio:1", "/lib/modules/9.9/kernel/drivers/failover.ko"], ["virtio:1", "/lib/modules/9.9/kernel/drivers/nic.ko"]])
+            for path in [*paths, *(path for _, path in entries)]:
                 with open(out + path, "rb") as file:
                     self.assertEqual(file.read(4), b"\x7fELF", "modules are stored plain")
 

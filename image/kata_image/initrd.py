@@ -7,13 +7,20 @@ from . import cpio, modules
 # tells the VMM about a guest panic at once.
 BOOT_MODULES = ("vmw_vsock_virtio_transport", "overlay", "virtio_balloon", "pvpanic-pci")
 
+# Loaded at boot only by a guest that has such a device: what nobody uses costs 15 ms of boot each under emulation. By virtio
+# device type.
+DEVICE_MODULES = ((1, "virtio_net"),)
+
 # The agent reads this file at boot and loads the modules in this order: one absolute path a line.
 LOAD_LIST = "lib/modules/kata-modules.load"
+
+# The same with a device in front ("virtio:1 <path>"): loaded when the device is there.
+DEVICE_LIST = "lib/modules/kata-modules.on-demand"
 
 _FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var", "mnt")
 
 
-def build(agent, tree, boot_modules=BOOT_MODULES):
+def build(agent, tree, boot_modules=BOOT_MODULES, device_modules=DEVICE_MODULES):
     """Returns the initrd's bytes. `agent` is the binary's content, `tree` a modules.ModuleTree.
 
     The archive is not compressed: under emulation unpacking costs more time than reading saves.
@@ -28,11 +35,15 @@ def build(agent, tree, boot_modules=BOOT_MODULES):
     archive.char_device("dev/null", 1, 3, 0o666)
     archive.file("usr/bin/kata-agent", agent, 0o755)
     archive.symlink("init", "usr/bin/kata-agent")
-    lines = []
-    for name in tree.load_order(boot_modules):
+
+    def add(name):
         path, data = tree.load(name)
         target = f"lib/modules/{tree.version}/{path}"
         archive.file(target, data)
-        lines.append(f"/{target}\n")
-    archive.file(LOAD_LIST, "".join(lines).encode())
+        return f"/{target}\n"
+
+    at_boot = tree.load_order(boot_modules)
+    archive.file(LOAD_LIST, "".join(add(name) for name in at_boot).encode())
+    lines = [f"virtio:{device} {add(name)}" for device, top in device_modules for name in tree.load_order([top]) if name not in at_boot]
+    archive.file(DEVICE_LIST, "".join(lines).encode())
     return archive.write()

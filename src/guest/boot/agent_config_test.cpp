@@ -179,5 +179,21 @@ TEST(ModuleList, WhatTheSocketNeedsComesFirst) {
   EXPECT_TRUE(plan_modules({}).first.empty());
 }
 
+TEST(ModuleList, DevicesChoose) {
+  struct Row {
+    const char* list;
+    std::vector<std::string> devices, expected;
+  };
+  const std::vector<Row> rows = {
+      {"virtio:1 /failover.ko\nvirtio:1 /net.ko\n", {"virtio:19", "virtio:1"}, {"/failover.ko", "/net.ko"}},
+      {"virtio:1 /net.ko\n", {"virtio:11"}, {}},
+      {"virtio:11 /a.ko\nvirtio:1 /b.ko\n", {"virtio:1"}, {"/b.ko"}},
+      {"virtio:1\n# x\n/net.ko\n", {"virtio:1"}, {}},
+      {"", {"virtio:1"}, {}},
+  };
+  for (const Row& row : rows) EXPECT_EQ(modules_for(row.list, row.devices), row.expected) << row.list;
+  EXPECT_TRUE(virtio_devices("/nonexistent").empty());
+}
+
 }  // namespace
 }  // namespace kata::boot

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <string_view>
 #include <sys/syscall.h>
 
@@ -33,9 +34,42 @@ ModulePlan plan_modules(std::vector<std::string> paths) {
   return {.first = {paths.begin(), cut}, .later = {cut, paths.end()}};
 }
 
-ModulePlan read_module_plan(const std::string& list_path) {
-  if (::access(list_path.c_str(), R_OK) != 0) return {};
-  return plan_modules(parse_module_list(read_file(list_path, size_t{1} << 20)));
+std::vector<std::string> modules_for(std::string_view list, const std::vector<std::string>& devices) {
+  std::vector<std::string> paths;
+  for (const std::string& line : parse_module_list(list)) {
+    const size_t space = line.find(' ');
+    if (space != std::string::npos && std::ranges::find(devices, line.substr(0, space)) != devices.end())
+      paths.push_back(line.substr(space + 1));
+  }
+  return paths;
+}
+
+std::vector<std::string> virtio_devices(const std::string& bus) {
+  std::vector<std::string> devices;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(bus, error)) {
+    try {
+      // "0x0001"
+      const unsigned long type = std::stoul(read_file(entry.path() / "device", 64), nullptr, 16);
+      devices.push_back("virtio:" + std::to_string(type));
+    } catch (const std::exception& failure) {
+      log::warning("device passed over", {{"path", entry.path()}, {"error", failure.what()}});
+    }
+  }
+  return devices;
+}
+
+ModulePlan read_module_plan(const std::string& list_path, const std::string& device_list_path) {
+  constexpr size_t kLimit = size_t{1} << 20;
+  ModulePlan plan;
+  if (::access(list_path.c_str(), R_OK) == 0)
+    plan = plan_modules(parse_module_list(read_file(list_path, kLimit)));
+  if (::access(device_list_path.c_str(), R_OK) == 0) {
+    const std::vector<std::string> devices = virtio_devices("/sys/bus/virtio/devices");
+    for (std::string& path : modules_for(read_file(device_list_path, kLimit), devices))
+      plan.later.push_back(std::move(path));
+  }
+  return plan;
 }
 
 void load_module(const std::string& path) {

@@ -19,8 +19,15 @@ struct ModulePlan {
 };
 ModulePlan plan_modules(std::vector<std::string> paths);
 
-// Reads the list; no list is an empty plan.
-ModulePlan read_module_plan(const std::string& list_path);
+// A second list has a device in front of each path ("virtio:1 /lib/...", the number as virtio counts device
+// types): modules that are loaded only where such a device is present.
+inline constexpr const char* kDeviceModuleList = "/lib/modules/kata-modules.on-demand";
+std::vector<std::string> modules_for(std::string_view list, const std::vector<std::string>& devices);
+// "virtio:1", ...: the devices on the bus folder (/sys/bus/virtio/devices); none when it cannot be read.
+std::vector<std::string> virtio_devices(const std::string& bus);
+
+// Reads both lists; no list is an empty plan.
+ModulePlan read_module_plan(const std::string& list_path, const std::string& device_list_path);
 
 // Loads one file with finit_module(2). A module that is loaded already is fine; any other failure is a
 // warning, since what needs the module fails with its own message.
