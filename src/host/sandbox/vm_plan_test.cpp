@@ -100,12 +100,22 @@ std::string show_agent(const config::Config& config) {
   return text;
 }
 
+std::string show_network(const config::Config& config) {
+  oci::Spec spec;
+  spec.linux_config.emplace().namespaces = {{.type = "pid", .path = "/p"}, {.type = "network", .path = "/n"}};
+  const network::NetworkConfig plan = plan_network(config, spec, RunDir("sb1"));
+  return "netns=" + plan.netns + " model=" + std::to_string(static_cast<int>(plan.model)) +
+         " queues=" + std::to_string(plan.queues) +
+         " vhost-net=" + (plan.vhost_net == network::NetworkConfig::VhostNet::kNever ? "never" : "if there") +
+         " end";
+}
+
 std::string show_sandbox(const config::Config& config) {
   const vsock::TransportConfig transport = plan_transport(config, RunDir("sb1"));
   return "port=" + std::to_string(config.agent.server_port) +
          " health=" + std::to_string(config::agent_times(config.agent).health_check.count()) +
          " transport=" + std::to_string(static_cast<int>(transport.mode)) +
-         " device=" + transport.device_program;
+         " device=" + transport.device_program + " " + show_network(config);
 }
 
 std::string show_stdio(const config::Config& config) {
@@ -142,6 +152,11 @@ const ShownRow kSandboxRows[] = {
      show_sandbox},
     {"hypervisor.agent_transport", "agent_transport = \"vhost-user\"", "transport=2 ", show_sandbox},
     {"hypervisor.vsock_device_path", "vsock_device_path = \"@/vsockdev\"", "device=@/vsockdev", show_sandbox},
+    {"hypervisor.network_queues", "network_queues = 4", "queues=4 ", show_sandbox},
+    {"hypervisor.disable_vhost_net", "disable_vhost_net = true", "vhost-net=never", show_sandbox},
+    {"runtime.internetworking_model", "internetworking_model = \"macvtap\"", "model=1 ", show_sandbox},
+    {"runtime.disable_new_netns", "internetworking_model = \"none\"\ndisable_new_netns = true",
+     "netns= ", show_sandbox},
 };
 
 TEST(VmPlan, EachKeyShowsInItsPlan) {
@@ -158,6 +173,16 @@ TEST(VmPlan, EachKeyShowsInItsPlan) {
   EXPECT_THAT(keys_without_row(config::Use::kShare, kShareRows), IsEmpty());
   EXPECT_THAT(keys_without_row(config::Use::kAgent, kAgentRows), IsEmpty());
   EXPECT_THAT(keys_without_row(config::Use::kSandbox, kSandboxRows), IsEmpty());
+}
+
+TEST(VmPlan, QueuesOfANic) {
+  const config::ConfigFolder folder;
+  const auto queues = [&](const std::string& lines) {
+    return plan_network(folder.load_text(folder.text(lines)), oci::Spec{}, RunDir("sb1")).queues;
+  };
+  EXPECT_EQ(queues("default_vcpus = 1"), 1U);
+  EXPECT_EQ(queues("default_vcpus = 2.5"), 3U);
+  EXPECT_EQ(queues("default_vcpus = 2\nnetwork_queues = 5"), 5U);
 }
 
 TEST(VmPlan, AcceleratorAndImage) {

@@ -42,8 +42,7 @@ dev_t read_device(const std::string& path) {
 void enter_private_mounts() {
   if (::unshare(CLONE_NEWNS) != 0) throw_errno("making a mount namespace");
   if (::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) throw_errno("making mounts private");
-  if (::mount("sysfs", "/sys", "sysfs", 0, nullptr) != 0)
-    throw_errno("mounting sysfs of the namespace");
+  if (::mount("sysfs", "/sys", "sysfs", 0, nullptr) != 0) throw_errno("mounting sysfs of the namespace");
   if (::mount("tmpfs", "/dev", "tmpfs", 0, "mode=0700,size=4k") != 0) throw_errno("mounting an empty /dev");
 }
 
