@@ -59,6 +59,8 @@ void list_routes(grpc::Routes& to) {
 Awaitable<> update_interface(AgentContext& context, const grpc::UpdateInterfaceRequest& request,
                              types::Interface& response) {
   if (!request.has_interface()) throw Error(Code::kInvalidArgument, "interface is missing");
+  // The NIC's driver may still be under way.
+  co_await context.modules_loaded.wait();
   const types::Interface& wanted = request.interface();
   std::string link;
   // A link that was just plugged is known by its place until it has its hardware address.

@@ -1,0 +1,179 @@
+"""The pod's network: a namespace as CNI leaves it goes in, its links are in the guest, nothing is left in it afterwards."""
+
+import ctypes
+import json
+import socket
+import subprocess
+import threading
+import time
+
+from harness import Test, kata_only
+import harness
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+
+
+def ip(*words, netns=None):
+    """Runs ip(8), in the namespace if one is named; returns what -j prints, parsed."""
+    command = ["ip", "-j", *(["-n", netns] if netns else []), *words]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=20)
+    if result.returncode:
+        raise AssertionError(f"{' '.join(command)}: {result.stderr.decode()}")
+    return json.loads(result.stdout or b"[]")
+
+
+class Network(Test):
+    """`pod` is the pod's namespace, `far` the one at the other end of its veth."""
+
+    def setUp(self):
+        super().setUp()
+        self.pod, self.far = f"{self.name}-pod", f"{self.name}-far"
+        for namespace in (self.pod, self.far):
+            ip("netns", "add", namespace)
+            ip("link", "set", "lo", "up", netns=namespace)
+
+    def tearDown(self):
+        try:
+            self._end_children()
+            self._remove_leftovers()
+            if self.pod in {entry["name"] for entry in ip("netns")}:
+                self.assertEqual(self._traces(), [], "left in the pod's namespace")
+        finally:
+            for namespace in (self.pod, self.far):
+                subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL, check=False)
+            super().tearDown()
+
+    def _traces(self):
+        listing = subprocess.run(["ip", "netns", "exec", self.pod, "tc", "qdisc", "show"], stdout=subprocess.PIPE, check=True).stdout.decode()
+        taps = [link["ifname"] for link in ip("link", netns=self.pod) if "kata" in link["ifname"]]
+        return taps + [line for line in listing.splitlines() if "ingress" in line or "clsact" in line]
+
+    def add_veth(self, name="eth0", number=1, mtu=1400):
+        """10.77.<number>.2 in the pod, .1 at the far end; IPv6 likewise."""
+        ip("link", "add", name, "netns", self.pod, "type", "veth", "peer", "name", f"far{number}", "netns", self.far)
+        for namespace, link, last in ((self.pod, name, 2), (self.far, f"far{number}", 1)):
+            ip("addr", "add", f"10.77.{number}.{last}/24", "dev", link, netns=namespace)
+            ip("addr", "add", f"fd77:{number}::{last}/64", "dev", link, "nodad", netns=namespace)
+            ip("link", "set", link, "mtu", str(mtu), "up", netns=namespace)
+
+    def wait_until(self, condition, what, timeout=15):
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"not within {timeout} s: {what}")
+            time.sleep(0.05)
+
+    def flags(self, *more):
+        return ("--with-ns", f"network:/run/netns/{self.pod}", *more)
+
+    def listen(self):
+        """A TCP server in the far namespace that sends back what comes, once. Returns its port."""
+        server = self.in_far(socket.socket)
+        self.addCleanup(server.close)
+        server.bind(("", 0))
+        server.listen()
+        server.settimeout(60)
+
+        def serve():
+            try:
+                with server.accept()[0] as peer:
+                    while data := peer.recv(1 << 16):
+                        peer.sendall(data)
+            except OSError:
+                pass  # the test says what it missed
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        return server.getsockname()[1]
+
+    def in_far(self, function):
+        """Calls the function in a thread inside the far namespace: sockets belong to the namespace they were made in."""
+        result = []
+
+        def enter():
+            with open(f"/run/netns/{self.far}", "rb") as namespace:
+                if LIBC.setns(namespace.fileno(), CLONE_NEWNET) == 0:
+                    result.append(function())
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join(20)
+        self.assertTrue(result, "nothing came out of the far namespace")
+        return result[0]
+
+
+@kata_only
+class PodNetwork(Network):
+    def test_link_is_in_the_guest(self):
+        self.add_veth()
+        ip("route", "add", "default", "via", "10.77.1.1", netns=self.pod)
+        ip("route", "add", "10.99.0.0/16", "via", "10.77.1.1", "dev", "eth0", netns=self.pod)
+        ip("neigh", "add", "10.77.1.9", "lladdr", "02:00:00:00:00:09", "dev", "eth0", "nud", "permanent", netns=self.pod)
+        mac = ip("link", "show", "eth0", netns=self.pod)[0]["address"]
+        result = self.expect_run("sh", "-c", "ip addr show eth0; ip route; ip neigh; ping -c1 -W5 10.77.1.1; ping -c1 -W5 fd77:1::1",
+                                 flags=self.flags("--rm"))
+        for expected in (mac, "mtu 1400", "10.77.1.2/24", "fd77:1::2/64", "default via 10.77.1.1 dev eth0",
+                         "10.99.0.0/16 via 10.77.1.1 dev eth0", "10.77.1.9 dev eth0 lladdr 02:00:00:00:00:09"):
+            self.assertIn(expected, result.stdout.decode())
+        self.assertEqual(result.stdout.count(b" 0% packet loss"), 2, result.stdout)
+
+    def test_tcp_both_ways(self):
+        self.add_veth()
+        port = self.listen()
+        self.start_detached("nc", "-l", "-p", "7", "-e", "cat", flags=self.flags())
+        out = self.exec("sh", "-c", f"(echo from the guest; sleep 1) | nc 10.77.1.1 {port}").stdout
+        self.assertEqual(out, b"from the guest\n")
+
+        def talk():
+            with socket.create_connection(("10.77.1.2", 7), timeout=20) as client:
+                client.sendall(b"to the guest\n")
+                return client.recv(100)
+
+        self.assertEqual(self.in_far(talk), b"to the guest\n")
+        self.assertTrue(self._traces(), "the pod is wired while it runs")
+
+    def test_several_links_two_processors(self):
+        self.add_veth("eth0", 1)
+        self.add_veth("net1", 2, mtu=1500)
+        config = self.config(("hypervisor.qemu", "default_vcpus", 2))
+        result = self.expect_run("sh", "-c", "for l in eth0 net1; do ip -o -4 addr show $l; ls /sys/class/net/$l/queues; done; ping -c1 -W5 10.77.2.1",
+                                 flags=self.flags("--rm"), config=config)
+        text = result.stdout.decode()
+        self.assertIn("10.77.1.2/24", text)
+        self.assertIn("10.77.2.2/24", text)
+        self.assertEqual(text.count("tx-1"), 2, text)
+        self.assertIn(" 0% packet loss", text)
+
+    def test_macvtap(self):
+        self.add_veth()
+        config = self.config(("runtime", "internetworking_model", "macvtap"))
+        result = self.run_container("ping", "-c1", "-W5", "10.77.1.1", flags=self.flags("--rm"), config=config)
+        self.assertIn(b" 0% packet loss", result.stdout, result.stderr)
+
+    def test_namespace_without_links(self):
+        result = self.expect_run("ls", "/sys/class/net", flags=self.flags("--rm"))
+        self.assertEqual(result.stdout.split(), [b"lo"])
+
+    def test_namespace_missing(self):
+        flags = ("--rm", "--with-ns", f"network:/run/netns/{self.name}-absent")
+        result = self.run_container("true", flags=flags)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(b"network namespace", result.stderr)
+        self.assert_usable()
+
+    def test_namespace_removed_while_the_pod_runs(self):
+        self.add_veth()
+        self.start_detached("sleep", "60", flags=self.flags())
+        ip("netns", "del", self.pod)
+        harness.LAB.ctr("task", "kill", "-s", "KILL", self.name)
+        self.wait_status("STOPPED")
+
+    def test_shim_killed(self):
+        self.add_veth()
+        child = self.start_foreground("sh", "-c", "echo ready; exec sleep 1000", flags=self.flags())
+        self.assertTrue(self._traces())
+        harness.kill_nine(harness.processes_of(self.name)["containerd-shim-kata-v2"])
+        self.assertNotEqual(self.finish(child, 20)[0], 0)
+        harness.LAB.ctr("task", "rm", "-f", self.name)
+        self.wait_until(lambda: not harness.processes_of(self.name), "delete has ended")
+        self.assertEqual(self._traces(), [], "what a killed shim leaves, delete takes away")
