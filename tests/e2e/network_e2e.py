@@ -172,6 +172,7 @@ class PodNetwork(Network):
         self.add_veth()
         child = self.start_foreground("sh", "-c", "echo ready; exec sleep 1000", flags=self.flags())
         self.assertTrue(self._traces())
+        self.ctr_leaves_fifos = True
         harness.kill_nine(harness.processes_of(self.name)["containerd-shim-kata-v2"])
         self.assertNotEqual(self.finish(child, 20)[0], 0)
         harness.LAB.ctr("task", "rm", "-f", self.name)
