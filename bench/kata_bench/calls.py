@@ -13,7 +13,7 @@ _GONE_SECONDS = 30
 def execs(subject, n, progress):
     """exec of `true`: through containerd, by a direct client of the agent in the same VM, and through containerd in a runc container."""
     own, direct, runc = [], [], []
-    with subject.pod() as sample, subject.pod(runtime=pod.RUNC) as peer, ttrpc.Agent(sample.hybrid_socket) as agent:
+    with subject.pod() as sample, subject.pod(runtime=pod.RUNC) as peer, ttrpc.Agent(sample.guest_address) as agent:
         sample.exec("true")
         peer.exec("true")
         for number in range(n):

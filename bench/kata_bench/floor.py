@@ -5,6 +5,7 @@ containerd is part of it. No runtime that boots this guest can be faster.
 """
 
 import os
+import random
 import re
 import shutil
 import socket
@@ -26,17 +27,23 @@ class BootFloor:
     def __init__(self, sample):
         self._qemu = pod.command_line(sample.process("^qemu-system"))
         self._virtiofsd = pod.command_line(sample.process("^virtiofsd"))
-        self._device = pod.command_line(sample.process("vsock"))
-        self._run_dir = os.path.dirname(sample.hybrid_socket)
+        self._run_dir = os.path.dirname(_socket_of(self._qemu, "vhost-user-fs"))
+        self._device = None  # with vhost-vsock there is no process
+        if not isinstance(sample.guest_address, int):
+            self._device = pod.command_line(sample.process("vsock"))
         # The C virtiofsd has source=DIR among its -o options, the Rust one --shared-dir DIR.
         match = re.search(r"(?:source=|--shared-dir[= ])(/[^, ]*)", " ".join(self._virtiofsd))
         self._share = match[1] if match else None
-        if re.search(r"\b(fds|vhostfds?)=", " ".join(self._qemu)):
-            raise pod.BenchError("the boot floor knows no network and no vhost devices: their descriptors cannot be taken over")
+        if re.search(r"\b(fds|vhostfds)=", " ".join(self._qemu)):
+            raise pod.BenchError("the boot floor knows no network devices: their descriptors cannot be taken over")
 
     @property
     def command(self):
         return self._qemu
+
+    @property
+    def emulated(self):
+        return not pod.option(self._qemu, "-accel").startswith("kvm")
 
     def first_version(self):
         """The same boot with the arguments of the driver's first version: no qboot, CPU as it is, nothing left out."""
@@ -68,13 +75,18 @@ class BootFloor:
                 return [word.replace(self._run_dir, folder) for word in words]
 
             qemu = moved(self._qemu)
-            for words, kind in ((self._virtiofsd, "vhost-user-fs"), (self._device, "vhost-user-vsock")):
-                children.append(self._start_helper(moved(words), _socket_of(qemu, kind), sockets))
-            uds = _option(moved(self._device), "--uds", "--uds-path")
-            _wait_for_file(uds, children)
+            children.append(self._start_helper(moved(self._virtiofsd), _socket_of(qemu, "vhost-user-fs"), sockets))
+            if self._device:
+                device = moved(self._device)
+                children.append(self._start_helper(device, _socket_of(qemu, "vhost-user-vsock"), sockets))
+                address = pod.option(device, "--uds", "--uds-path")
+                _wait_for_file(address, children)
+            else:
+                address = random.randrange(1 << 20, 1 << 31)
+                qemu = [re.sub(r"guest-cid=\d+", f"guest-cid={address}", word) for word in qemu]
             started = time.monotonic()
             children.append(_start_qemu(qemu, sockets))
-            _wait_for_agent(uds, children)
+            _wait_for_agent(address, children)
             return time.monotonic() - started
         finally:
             pod.end(reversed(children))
@@ -104,10 +116,6 @@ class BootFloor:
         return child
 
 
-def _option(words, *names):
-    return next(words[words.index(name) + 1] for name in names if name in words)
-
-
 def _socket_of(qemu, device):
     """Path of the socket of a vhost-user device in QEMU's arguments."""
     chardev = next(re.search(r"chardev=([^,]+)", word)[1] for word in qemu if word.startswith(device))
@@ -125,7 +133,14 @@ def _start_qemu(words, sockets):
         passed.append(theirs.fileno())
         return f"fd={theirs.fileno()}"
 
+    def open_vhost(_):
+        device = open("/dev/vhost-vsock", "r+b", buffering=0)  # closed by run() with the sockets
+        sockets.append(device)
+        passed.append(device.fileno())
+        return f"vhostfd={device.fileno()}"
+
     words = [re.sub(r"\bfd=\d+", replace, word) if word.startswith("socket,") else word for word in words]
+    words = [re.sub(r"\bvhostfd=\d+", open_vhost, word) if word.startswith("vhost-vsock") else word for word in words]
     return subprocess.Popen(words, pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -144,10 +159,10 @@ def _wait_for_file(path, children):
         time.sleep(0.002)  # before the clock starts
 
 
-def _wait_for_agent(uds, children):
+def _wait_for_agent(address, children):
     deadline = time.monotonic() + BOOT_SECONDS
     while True:
-        stream = ttrpc.connect(uds, ttrpc.AGENT_PORT, BOOT_SECONDS)
+        stream = ttrpc.connect(address, ttrpc.AGENT_PORT, BOOT_SECONDS)
         if stream:
             stream.close()
             return

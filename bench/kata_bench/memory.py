@@ -33,7 +33,7 @@ def files(subject):
 def _agent_memory(sample):
     """smaps_rollup of pid 1 of the guest, in KiB by field."""
     reasons = []
-    with ttrpc.Agent(sample.hybrid_socket) as agent:
+    with ttrpc.Agent(sample.guest_address) as agent:
         for rootfs in _ROOTFS:
             try:
                 text = ttrpc.read_guest_file(agent, rootfs.format(sample.name), "/proc/1/smaps_rollup", f"{sample.name}-look")

@@ -145,13 +145,23 @@ class Pod:
         raise BenchError(f"pod {self.name} has no process like {pattern}")
 
     @property
-    def hybrid_socket(self):
-        """The hybrid vsock socket of the pod, from the command line of its vsock device."""
-        words = command_line(self.process("vsock"))
-        for option in ("--uds", "--uds-path"):
-            if option in words:
-                return words[words.index(option) + 1]
-        raise BenchError(f"the vsock device of pod {self.name} does not say where its socket is: {' '.join(words)}")
+    def guest_address(self):
+        """The hybrid vsock socket of the pod, or its CID with vhost-vsock: see ttrpc.connect."""
+        device = next((pids for program, pids in self.processes().items() if "vsock" in program), None)
+        if not device:
+            match = re.search(r"guest-cid=(\d+)", " ".join(command_line(self.process("^qemu-system"))))
+            if not match:
+                raise BenchError(f"pod {self.name} has neither a vsock device of ours nor vhost-vsock")
+            return int(match[1])
+        return option(command_line(min(device)), "--uds", "--uds-path")
+
+
+def option(words, *names):
+    """Value of the first of these options that a command line has."""
+    for name in names:
+        if name in words:
+            return words[words.index(name) + 1]
+    raise BenchError(f"no {' or '.join(names)} in '{' '.join(words)}'")
 
 
 def _title(words):

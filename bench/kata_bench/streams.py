@@ -33,10 +33,10 @@ def flags(helper):
 class _Listener:
     """Takes the one connection that the guest makes to a host port: with a hybrid socket that is `<socket>_<port>`."""
 
-    def __init__(self, hybrid_socket, port):
-        self._path = f"{hybrid_socket}_{port}"
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(self._path)
+    def __init__(self, address, port):
+        self._path = None if isinstance(address, int) else f"{address}_{port}"
+        self._socket = socket.socket(socket.AF_UNIX if self._path else socket.AF_VSOCK, socket.SOCK_STREAM)
+        self._socket.bind(self._path or (socket.VMADDR_CID_ANY, port))
         self._socket.listen(1)
         self._socket.settimeout(_SECONDS)
 
@@ -50,7 +50,8 @@ class _Listener:
 
     def __exit__(self, *_):
         self._socket.close()
-        os.unlink(self._path)
+        if self._path:
+            os.unlink(self._path)
 
 
 def _drain(fd, expected):
@@ -88,7 +89,7 @@ def _container_out(sample, mib):
 
 
 def _raw_out(sample, port, mib, command):
-    with _Listener(sample.hybrid_socket, port) as listener, sample.subject.popen(sample.exec_words("sh", "-c", command)) as child:
+    with _Listener(sample.guest_address, port) as listener, sample.subject.popen(sample.exec_words("sh", "-c", command)) as child:
         with listener.accept() as stream:
             took = _drain(stream.fileno(), mib << 20)
         _finish(child)
@@ -144,7 +145,7 @@ def _container_in(sample, mib):
 
 def _raw_in(sample, port, mib):
     command = f"{_HELPER} in {port} | dd of=/dev/null bs=64k 2>/dev/null; echo done"
-    with _Listener(sample.hybrid_socket, port) as listener, sample.subject.popen(sample.exec_words("sh", "-c", command)) as child:
+    with _Listener(sample.guest_address, port) as listener, sample.subject.popen(sample.exec_words("sh", "-c", command)) as child:
         with listener.accept() as stream:
             started = time.monotonic()
             _send(stream.send, mib)

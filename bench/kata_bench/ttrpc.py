@@ -65,12 +65,18 @@ def fields(data):
     return found
 
 
-def connect(uds, port, timeout):
-    """A connected stream to a guest port through a hybrid socket, or None if nobody listens there (yet)."""
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def connect(address, port, timeout):
+    """A connected stream to a guest port, or None if nobody listens there (yet).
+
+    `address`: path of a hybrid socket, or the guest's CID where the host's kernel has vhost-vsock.
+    """
+    stream = socket.socket(socket.AF_VSOCK if isinstance(address, int) else socket.AF_UNIX, socket.SOCK_STREAM)
     stream.settimeout(timeout)
     try:
-        stream.connect(uds)
+        if isinstance(address, int):
+            stream.connect((address, port))
+            return stream
+        stream.connect(address)
         stream.sendall(b"CONNECT %d\n" % port)
         line = b""
         while not line.endswith(b"\n"):
@@ -89,10 +95,10 @@ def connect(uds, port, timeout):
 class Agent:
     """One connection; calls one at a time. Close it, or use it as a context manager."""
 
-    def __init__(self, uds, timeout=30):
-        self._stream = connect(uds, AGENT_PORT, timeout)
+    def __init__(self, address, timeout=30):
+        self._stream = connect(address, AGENT_PORT, timeout)
         if not self._stream:
-            raise RpcError(f"no agent answers through {uds}")
+            raise RpcError(f"no agent answers through {address}")
         self._id = -1
 
     def call(self, method, payload=b"", service="grpc.AgentService"):
