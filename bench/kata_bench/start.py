@@ -90,7 +90,8 @@ def parallel(subject, floor, counts, rounds, progress):
             bare.append(_all_at_once(floor.run, count))
             own.append(_all_at_once(lambda: _first_output(subject)[0], count))
             progress(f"{count} at once {number + 1}/{rounds}")
-        row = stats.time_ratio(f"start.parallel_ratio.{count}", own, bare, GOAL_PARALLEL, f"last of {count} after {stats.median(own):.2f} s")
+        note = f"last of {count} after {stats.median(own):.2f} s"
+        row = stats.time_ratio(f"start.parallel_ratio.{count}", own, bare, GOAL_PARALLEL, note)
         rows.append(row)
         worst = row if worst is None or row.value > worst.value else worst
     overall = {**worst.to_json(), "name": "start.parallel_ratio", "note": "the worst of " + " and ".join(map(str, counts))}
