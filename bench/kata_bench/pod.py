@@ -53,8 +53,12 @@ class Subject:
         self.config = self._own_config or configuration.write(os.path.join(self.folder, "kata.toml"), self._quiet_tables())
         self.lab.__enter__()
         # The first containers make what stays as long as containerd, and fill caches.
-        for runtime in (RUNC, KATA):
-            self.run("true", runtime=runtime)
+        try:
+            for runtime in (RUNC, KATA):
+                self.run("true", runtime=runtime)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
