@@ -14,7 +14,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [path for path in (os.path.join(REPO, "tools"), os.path.join(REPO, "tests/residue")) if path not in sys.path]
 
 import residue  # noqa: E402
-from kata_lab import configuration, containerd, image, paths  # noqa: E402
+from kata_node import configuration, containerd, image, paths  # noqa: E402
 
 KATA, RUNC = "io.containerd.kata.v2", "io.containerd.runc.v2"
 SHIM = "containerd-shim-kata-v2"

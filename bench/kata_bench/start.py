@@ -34,7 +34,7 @@ def _single_rows(taken, emulated):
     first, floor, runc = taken["first"], taken["floor"], taken["runc"]
     if emulated:
         over = [stats.over_peer("start.over_runc", first, floor, runc, GOAL_OVER_RUNC),
-                stats.skipped("start.kvm_over_runc", "emulated here: tools/labvm run -- bench/run --only start.kvm_over_runc", "ratio")]
+                stats.skipped("start.kvm_over_runc", "emulated here: tools/lab run -- bench/run --only start.kvm_over_runc", "ratio")]
     else:
         over = [stats.over_peer("start.kvm_over_runc", first, floor, runc, GOAL_KVM),
                 stats.skipped("start.over_runc", "for an emulated guest; here is KVM", "ratio")]

@@ -6,7 +6,7 @@ import time
 import cri_harness
 import harness
 from cri_harness import NODE, POD, Pod, Test, handler
-from kata_lab import cri
+from kata_node import cri
 
 kata_only = harness.kata_only
 

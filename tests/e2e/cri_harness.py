@@ -10,7 +10,7 @@ import unittest
 
 import harness
 import residue
-from kata_lab import configuration, containerd, cri, image, paths
+from kata_node import configuration, containerd, cri, image, paths
 
 # NamespaceMode of the CRI.
 POD, CONTAINER, NODE = 0, 1, 2

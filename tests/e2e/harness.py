@@ -22,7 +22,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [os.path.join(REPO, "tools"), os.path.join(REPO, "tests/residue")]
 
 import residue  # noqa: E402
-from kata_lab import configuration, containerd, image, paths  # noqa: E402
+from kata_node import configuration, containerd, image, paths  # noqa: E402
 
 KATA = "io.containerd.kata.v2"
 IMAGE = image.NAME

@@ -1,1 +1,1 @@
-"""Laboratory for demo and end-to-end tests: a busybox image made here, a private containerd, a configuration for kata-cpp."""
+"""The lab: a virtual machine with this machine's own root file system, in which KVM, vhost, device-mapper and cgroup v2 are real."""

@@ -53,7 +53,7 @@ def build_initrd(tree, cache):
     archive.char_device("dev/null", 1, 3, 0o666)
     with open(busybox, "rb") as file:
         archive.file("bin/busybox", file.read(), 0o755)
-    with open(os.path.join(REPO, "tools/kata_labvm/init.sh"), "rb") as file:
+    with open(os.path.join(REPO, "tools/kata_lab/init.sh"), "rb") as file:
         archive.file("init", file.read(), 0o755)
     lines = []
     for name in tree.load_order(BOOT_MODULES):
@@ -88,12 +88,12 @@ def module_folder_for_modprobe(tree, cache):
 
 
 class Lab:
-    """One lab. Must run in a mount namespace of its own (tools/lab sees to that)."""
+    """One lab. Must run in a mount namespace of its own (tools/node sees to that)."""
 
     def __init__(self, options, cache):
         self.options = options
         self.cache = cache
-        self.folder = tempfile.mkdtemp(prefix="kata-labvm-")
+        self.folder = tempfile.mkdtemp(prefix="kata-lab-")
         self.children = []
         self.control = os.path.join(self.folder, "ctl")
         os.mkdir(self.control)
