@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include "guest/container/launcher.h"
@@ -27,6 +28,10 @@ bool is(const char* argument, const char* name, const char* long_name) {
 int main(int argc, char** argv) {
   // Containers begin as this program, started by itself.
   if (kata::container::is_init_stage(argc, argv)) return kata::container::run_init_stage();
+  // Chunks of output come and go: giving the memory back and fetching it again for each costs more than all
+  // the rest of the agent's part.
+  ::mallopt(M_MMAP_THRESHOLD, 2 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 512 << 10);
   kata::rpc::AgentOptions options;
   options.role = ::getpid() == 1 ? kata::boot::Role::kInit : kata::boot::Role::kService;
   // The kernel hands what it does not know on its command line to init: not for us.

@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "guest/container/testing/box.h"
+#include "lib/async/deadline.h"
 
 namespace kata::container {
 namespace {
@@ -60,6 +61,15 @@ TEST_F(TerminalTest, EndOfTheProgramEndsTheStream) {
   const auto container = running(terminal("read line; echo got $line"));
   drive(container->init()->write_stdin("text\n"));
   EXPECT_EQ(drive(collect(container->init())).out, "text\r\ngot text\r\n");
+  drive(container->destroy());
+}
+
+// More than a terminal hands out at once, read long after the end.
+TEST_F(TerminalTest, OutputStaysForALateReader) {
+  const auto container = running(terminal("yes 0123456 | head -n 3000"));
+  EXPECT_EQ(drive(container->init()->wait()), 0);
+  drive(pause_for(std::chrono::milliseconds(700)));
+  EXPECT_EQ(drive(collect(container->init())).out.size(), 27000U);
   drive(container->destroy());
 }
 

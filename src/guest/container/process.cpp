@@ -194,14 +194,14 @@ void Process::close_stdin() {
   stdin_.reset();
 }
 
-Awaitable<std::string> Process::read_stdout(size_t length) {
-  return read_stream(stdout_, length);
+Awaitable<std::string> Process::read_stdout(size_t length, size_t headroom) {
+  return read_stream(stdout_, length, headroom);
 }
-Awaitable<std::string> Process::read_stderr(size_t length) {
-  return read_stream(stderr_, length);
+Awaitable<std::string> Process::read_stderr(size_t length, size_t headroom) {
+  return read_stream(stderr_, length, headroom);
 }
 
-Awaitable<std::string> Process::read_stream(OutputPtr output, size_t length) {
+Awaitable<std::string> Process::read_stream(OutputPtr output, size_t length, size_t headroom) {
   const auto self = shared_from_this();
   std::string data;
   if (!output || length == 0) co_return data;
@@ -209,9 +209,9 @@ Awaitable<std::string> Process::read_stream(OutputPtr output, size_t length) {
     if (!output->stream.is_open() || output->left == 0) co_return data;
     const size_t room = std::min({length, kMaxChunk, output->left.value_or(kMaxChunk)});
     ssize_t n = 0;
-    data.resize_and_overwrite(room, [&](char* bytes, size_t size) {
-      n = ::read(output->stream.native_handle(), bytes, size);
-      return n > 0 ? static_cast<size_t>(n) : size_t{0};
+    data.resize_and_overwrite(headroom + room, [&](char* bytes, size_t) {
+      n = ::read(output->stream.native_handle(), bytes + headroom, room);
+      return n > 0 ? headroom + static_cast<size_t>(n) : size_t{0};
     });
     if (n > 0 && output->left) *output->left -= static_cast<size_t>(n);
     // A terminal whose other end is closed answers EIO.

@@ -65,8 +65,9 @@ class Process : public std::enable_shared_from_this<Process> {
   // Up to `length` bytes after one read, as soon as there are any; empty = end of stream. What is in the pipe
   // when the process ends stays there until it is read, however late. Descendants that hold it open are
   // waited for only 500 ms: what they write later is not read. With a terminal both read the master.
-  Awaitable<std::string> read_stdout(size_t length);
-  Awaitable<std::string> read_stderr(size_t length);
+  // In front of the bytes, `headroom` bytes are left for the caller to fill; an empty string has none.
+  Awaitable<std::string> read_stdout(size_t length, size_t headroom = 0);
+  Awaitable<std::string> read_stderr(size_t length, size_t headroom = 0);
   // kUnavailable without a terminal.
   void resize(uint16_t rows, uint16_t columns);
   // Closes all streams; readers and writers that wait get end of stream or an error.
@@ -84,7 +85,7 @@ class Process : public std::enable_shared_from_this<Process> {
     std::optional<size_t> left;
   };
   using OutputPtr = std::shared_ptr<Output>;
-  Awaitable<std::string> read_stream(OutputPtr output, size_t length);
+  Awaitable<std::string> read_stream(OutputPtr output, size_t length, size_t headroom);
   void limit_drain();
 
   Role role_;

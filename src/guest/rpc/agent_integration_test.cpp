@@ -238,6 +238,24 @@ TEST_F(AgentTest, ProcessListAndBootTimes) {
   EXPECT_GT(times->listening(), times->agent_started());
 }
 
+TEST_F(AgentTest, TheEndIsToldAndTheOutputStays) {
+  create_sandbox();
+  ASSERT_EQ(create_and_start(shell("c1", "head -c 20000 /dev/zero; exit 7")), Code::kOk) << last_error();
+  katacpp::agent::v1::WaitExitRequest request;
+  request.set_container_id("c1");
+  using Exit = katacpp::agent::v1::WaitExitResponse;
+  for (int i = 0; i < 2; ++i) {
+    const auto exit = call<Exit>("WaitExit", request, kExtra);
+    ASSERT_TRUE(exit) << exit.error().message();
+    EXPECT_EQ(exit->status(), 7);
+    EXPECT_GT(exit->exited_at_unix_nanos(), 0U);
+    EXPECT_LT(exit->nanos_since_exit(), 60'000'000'000U);
+  }
+  EXPECT_EQ(read_all("ReadStdout", "c1", "").size(), 20000U);
+  EXPECT_EQ(wait("c1"), 7);
+  EXPECT_EQ(code_of("WaitExit", request, kExtra), Code::kNotFound);
+}
+
 TEST_F(AgentTest, ExtrasReachTheContainer) {
   create_sandbox();
   katacpp::agent::v1::SetSpecExtrasRequest extras;

@@ -13,6 +13,10 @@ namespace {
 // Which of the pod's containers this is, as containerd and CRI-O note it.
 constexpr const char* kContainerName = "io.kubernetes.cri.container-name";
 
+// Pipes of the standard streams unless the configuration gives a size: a writer goes on while a chunk is on
+// its way to the host. The kernel takes memory only for what waits in them.
+constexpr uint32_t kPipeSize = 256 * 1024;
+
 void set_namespace(oci::Linux& config, const std::string& type, const std::string& path) {
   for (oci::Namespace& entry : config.namespaces) {
     if (entry.type == type) entry.path = path;
@@ -78,7 +82,7 @@ Awaitable<> Sandbox::build(RecordPtr record, ContainerSpec& spec) {
   launch.id = spec.id;
   launch.rootfs = spec.spec.root->path;
   launch.bundle = bundle_of(spec.id);
-  launch.pipe_size = config_.container_pipe_size;
+  launch.pipe_size = config_.container_pipe_size != 0 ? config_.container_pipe_size : kPipeSize;
   launch.spec = std::move(spec.spec);
   record->container = co_await container::Container::create(hierarchy(), std::move(launch));
   co_await add_shared_mounts(record, spec);

@@ -63,7 +63,14 @@ class ScriptedAgent {
     });
     add<grpc::StartContainerRequest>("StartContainer");
     add<grpc::RemoveContainerRequest>("RemoveContainer");
+    add<grpc::PauseContainerRequest>("PauseContainer");
+    add<grpc::ResumeContainerRequest>("ResumeContainer");
+    add<grpc::TtyWinResizeRequest>("TtyWinResize", [this](const auto& request) {
+      sizes.push_back(std::to_string(request.row()) + "x" + std::to_string(request.column()));
+    });
     add<grpc::ExecProcessRequest>("ExecProcess", [this](const auto& request) {
+      const auto& size = request.process().consolesize();
+      sizes.push_back("start " + std::to_string(size.height()) + "x" + std::to_string(size.width()));
       start_process(request.container_id() + request.exec_id());
     });
     add<grpc::CloseStdinRequest>("CloseStdin");
@@ -88,6 +95,7 @@ class ScriptedAgent {
   }
 
   std::vector<std::string> calls;
+  std::vector<std::string> sizes;
   bool refuse_create = false;
   std::optional<Error> signal_error;
   std::map<std::string, std::deque<std::string>> output;
@@ -293,6 +301,52 @@ TEST_F(SandboxTest, OutputReachesAFileAndExecsEndBeforeTheirContainer) {
   EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/e1 7", "exit s1/ 0"));
   EXPECT_EQ(read_file(dir_ + "/out"), std::string("hello w\0rld", 11));
   EXPECT_EQ(run(sandbox_->remove("s1", "e1")).status, 7U);
+}
+
+TEST_F(SandboxTest, ExecsRunOnlyInWhatRuns) {
+  const auto exec = [](const std::string& id) {
+    ExecRequest request;
+    request.container_id = "s1";
+    request.exec_id = id;
+    return request;
+  };
+  run(sandbox_->create_container(request("s1")));
+  sandbox_->add_exec(exec("early"));
+  EXPECT_EQ(code_of([&] { run(sandbox_->start("s1", "early")); }), Code::kFailedPrecondition);
+  EXPECT_NE(last_message_.find("not started yet"), std::string::npos) << last_message_;
+  run(sandbox_->start("s1", ""));
+  run(sandbox_->pause("s1"));
+  EXPECT_EQ(code_of([&] { run(sandbox_->start("s1", "early")); }), Code::kFailedPrecondition);
+  EXPECT_NE(last_message_.find("paused"), std::string::npos) << last_message_;
+  EXPECT_EQ(code_of([&] { sandbox_->add_exec(exec("paused")); }), Code::kFailedPrecondition);
+  run(sandbox_->resume("s1"));
+  run(sandbox_->start("s1", "early"));
+  agent_->end_process("s1early", 0);
+  agent_->end_process("s1", 0);
+  run(sandbox_->wait("s1", ""));
+  EXPECT_EQ(code_of([&] { sandbox_->add_exec(exec("late")); }), Code::kFailedPrecondition);
+  EXPECT_NE(last_message_.find("has ended"), std::string::npos) << last_message_;
+}
+
+TEST_F(SandboxTest, ATerminalKeepsTheSizeItGotBeforeItsStart) {
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  ExecRequest exec;
+  exec.container_id = "s1";
+  exec.exec_id = "e1";
+  exec.stdio.terminal = true;
+  sandbox_->add_exec(exec);
+  run(sandbox_->resize("s1", "e1", 132, 50));
+  EXPECT_TRUE(agent_->sizes.empty());
+  run(sandbox_->start("s1", "e1"));
+  EXPECT_THAT(agent_->sizes, testing::ElementsAre("start 50x132", "50x132"));
+  agent_->end_process("s1e1", 0);
+  run(sandbox_->wait("s1", "e1"));
+  // No terminal, or no process any more: nothing to do, no error.
+  run(sandbox_->resize("s1", "", 1, 1));
+  run(sandbox_->resize("s1", "e1", 1, 1));
+  EXPECT_EQ(agent_->sizes.size(), 2U);
+  agent_->end_process("s1", 0);
 }
 
 TEST_F(SandboxTest, KillFollowsTheTableOfTheContract) {
