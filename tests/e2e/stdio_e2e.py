@@ -48,6 +48,11 @@ class Stalled(Test):
             if feeder.sent != last:
                 last, since = feeder.sent, time.monotonic()
 
+    def delete_with_status(self, status):
+        result = harness.LAB.ctr("task", "rm", self.name, timeout=15)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn(b"non-zero exit code %d" % status, result.stderr)
+
     def test_both_ways_with_a_pause(self):
         """stdin to stdout through a container, with a reader that stops in the middle."""
         child = self.popen(*self.run_words("sh", "-c", "echo ready >&2; exec cat", flags=("--rm",)), stdin=subprocess.PIPE,
@@ -76,6 +81,7 @@ class Stalled(Test):
         seconds = time.monotonic() - started - paused
         print(f"{BIG >> 20} MiB in and out in {seconds:.1f} s, {(BIG >> 20) / seconds:.1f} MiB/s", flush=True)
         self.assertEqual((received, checksum.hexdigest()), (BIG, feeder.sum.hexdigest()))
+        child.stdin = None  # the feeder has closed it
         self.assertEqual(self.finish(child, 20)[0], 0)
 
     def test_kill_and_delete(self):
@@ -89,7 +95,7 @@ class Stalled(Test):
         self.assertLess(time.monotonic() - started, 12)
         child.kill()
         child.wait()
-        self.assertEqual(harness.LAB.ctr("task", "rm", self.name, timeout=15).returncode, 137)
+        self.delete_with_status(137)
 
     @kata_only
     def test_exit_is_told_and_the_loss_logged(self):
@@ -102,7 +108,7 @@ class Stalled(Test):
         self.assertRegex(lines[0], r"bytes")
         child.kill()
         child.wait()
-        self.assertEqual(harness.LAB.ctr("task", "rm", self.name).returncode, 4)
+        self.delete_with_status(4)
 
 
 class Ends(Test):
