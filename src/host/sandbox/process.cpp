@@ -15,10 +15,11 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-// One read of the guest's output. Two of them for each stream are the most that a stalled reader makes us
-// hold. Larger ones bring little and make the allocator give memory back and fetch it again for each.
-constexpr uint32_t kOutputChunk = 64 * 1024;
-constexpr size_t kInputChunk = 64 * 1024;
+// One read of the guest's output, one write of its input: each costs a round trip into the VM, and only one
+// is under way since the agent's protocol does not keep the order of more. Two chunks for each stream are the
+// most that a stalled reader makes us hold.
+constexpr uint32_t kOutputChunk = 128 * 1024;
+constexpr size_t kInputChunk = 128 * 1024;
 // How long the guest may take to hand over what nobody reads, so that it can be counted.
 constexpr Duration kCountLimit = 2s;
 

@@ -129,7 +129,11 @@ std::unique_ptr<InputSource> open_input(const asio::any_io_executor& executor, c
   if (uri.empty()) return nullptr;
   if (const auto id = streaming_id(uri)) return stream_table().input(executor, *id);
   // Read and write: with a writer of our own the fifo does not end with its last client.
-  return std::make_unique<FifoSource>(executor, open_fifo(uri, O_RDWR));
+  UniqueFd fifo = open_fifo(uri, O_RDWR);
+  // The client fills it while a chunk is on its way into the guest. Where that is not allowed it stays as it
+  // is.
+  ::fcntl(fifo.get(), F_SETPIPE_SZ, 256 * 1024);
+  return std::make_unique<FifoSource>(executor, std::move(fifo));
 }
 
 }  // namespace kata::sandbox
