@@ -49,6 +49,12 @@ class Sandbox {
   // On failure nothing of the container is left, and nothing of the VM if this was its first container.
   // Returns the pid to report.
   virtual Awaitable<uint32_t> create_container(ContainerRequest request) = 0;
+  // For managers whose pods have no container of their own: boots the VM for `pod`, a spec that says only
+  // what concerns the pod (host name, annotations, sysctls, network namespace). It lives until stop(),
+  // whatever its containers do. On failure nothing of it is left. Returns the pid to report.
+  virtual Awaitable<uint32_t> boot_empty(oci::Spec pod) = 0;
+  // Returns when the sandbox has ended: status 0 after stop(), 255 when its VM ended by itself.
+  virtual Awaitable<ExitInfo> wait_end() = 0;
   // Runs a created container (exec_id empty) or an added exec. Returns the pid to report.
   virtual Awaitable<uint32_t> start(std::string container_id, std::string exec_id) = 0;
   // Registers an exec; nothing runs before start().

@@ -1,4 +1,6 @@
 // The VM of a sandbox, up and down.
+#include <array>
+#include <climits>
 #include <csignal>
 #include <utility>
 
@@ -46,6 +48,13 @@ class PhaseTimer {
   TimePoint begin_;
 };
 
+// A container without a name of its own shows the node's, as with any runtime.
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
+  return name.data();
+}
+
 }  // namespace
 
 Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec) {
@@ -59,6 +68,28 @@ Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec) {
   co_await boot(spec);
   phase_ = Phase::kRunning;
   start_watchers();
+}
+
+Awaitable<uint32_t> SandboxImpl::boot_empty(oci::Spec pod) {
+  const auto self = shared_from_this();
+  pod_ = std::move(pod);
+  std::exception_ptr failure;
+  try {
+    co_await ensure_booted(*pod_);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    co_await stop();
+    std::rethrow_exception(failure);
+  }
+  co_return pid();
+}
+
+Awaitable<ExitInfo> SandboxImpl::wait_end() {
+  const auto self = shared_from_this();
+  co_await stopped_.wait();
+  co_return ExitInfo{.status = failure_.empty() ? 0 : kStatusLost, .at = ended_at_};
 }
 
 Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
@@ -175,6 +206,7 @@ Awaitable<> SandboxImpl::set_up_guest(const oci::Spec& spec) {
   const PhaseTimer timer("guest set-up");
   co_await network_->tell_guest(agent_);
   agent::SandboxSetup setup = plan_guest(config_.id, config_.config, spec);
+  if (setup.hostname.empty()) setup.hostname = host_name();
   co_await agent_->create_sandbox(std::move(setup));
 }
 
@@ -202,6 +234,7 @@ Awaitable<> SandboxImpl::stop() {
     log::warning("stopping the sandbox", {{"error", to_error(std::current_exception()).message()}});
   }
   phase_ = Phase::kStopped;
+  ended_at_ = std::chrono::system_clock::now();
   stopped_.set();
 }
 

@@ -188,6 +188,14 @@ Awaitable<> SandboxImpl::mount_rootfs(std::shared_ptr<Container> target) {
   target->mounted = co_await rootfs::MountedRootfs::prepare(target->rootfs, folder);
 }
 
+// The pause container's part where there is none; each container is in the pod's namespaces, so it may be
+// said again.
+void SandboxImpl::add_pod_sysctls(oci::Spec& spec) const {
+  if (!pod_ || !pod_->linux_config || !spec.linux_config) return;
+  for (const auto& [key, value] : pod_->linux_config->sysctl)
+    spec.linux_config->sysctl.try_emplace(key, value);
+}
+
 Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // The rootfs is put together while the VM boots.
   co_await both(ensure_booted(target->spec), mount_rootfs(target));
@@ -198,6 +206,7 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   setup.id = target->id;
   setup.sandbox_pidns = shares_sandbox_pids(target->spec);
   setup.spec = guest_spec(target->spec, rules);
+  add_pod_sysctls(setup.spec);
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec);
   const auto client = agent();
   if (agent::needs_extras(target->spec)) {
@@ -215,7 +224,7 @@ Awaitable<> SandboxImpl::roll_back(std::shared_ptr<Container> target) {
   target->init->abandon();
   co_await clean_up_container(target);
   forget(target->id);
-  if (containers_.empty()) co_await stop();
+  if (containers_.empty() && !pod_) co_await stop();
 }
 
 void SandboxImpl::forget(const std::string& id) {

@@ -42,6 +42,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
               SandboxParts parts = {});
 
   Awaitable<uint32_t> create_container(ContainerRequest request) override;
+  Awaitable<uint32_t> boot_empty(oci::Spec pod) override;
+  Awaitable<ExitInfo> wait_end() override;
   Awaitable<uint32_t> start(std::string container_id, std::string exec_id) override;
   void add_exec(ExecRequest request) override;
   Awaitable<ExitInfo> wait(std::string container_id, std::string exec_id) override;
@@ -69,6 +71,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::shared_ptr<Container> container(const std::string& id) const;
   std::shared_ptr<Process> process(const std::string& container_id, const std::string& exec_id) const;
   std::shared_ptr<agent::AgentClient> agent() const;
+  void add_pod_sysctls(oci::Spec& spec) const;
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
@@ -120,6 +123,10 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Phase phase_ = Phase::kNew;
   // Why the VM ended by itself; empty if it did not.
   std::string failure_;
+
+  // Set when the VM was booted without a container: what the pod asks of each of them.
+  std::optional<oci::Spec> pod_;
+  std::chrono::system_clock::time_point ended_at_{};
 
   AsyncMutex boot_mutex_;
   Event stopped_;

@@ -33,6 +33,9 @@ class FakeSandbox : public Sandbox {
     ContainerStats stats;
     size_t made = 0;
     size_t stopped = 0;
+    // Of boot_empty().
+    oci::Spec pod;
+    std::optional<Error> boot_error;
     SandboxConfig config;
     std::vector<ContainerRequest> requests;
     std::vector<ExecRequest> execs;
@@ -44,7 +47,10 @@ class FakeSandbox : public Sandbox {
 
   FakeSandbox(asio::any_io_executor executor, std::shared_ptr<EventSink> events,
               std::shared_ptr<Script> script)
-      : executor_(std::move(executor)), events_(std::move(events)), script_(std::move(script)) {}
+      : executor_(std::move(executor)),
+        events_(std::move(events)),
+        script_(std::move(script)),
+        over_(executor_) {}
 
   Awaitable<uint32_t> create_container(ContainerRequest request) override {
     script_->calls.push_back("create " + request.id);
@@ -57,6 +63,22 @@ class FakeSandbox : public Sandbox {
     order_.push_back(request.id);
     script_->requests.push_back(std::move(request));
     co_return kPid;
+  }
+
+  Awaitable<uint32_t> boot_empty(oci::Spec pod) override {
+    script_->calls.emplace_back("boot");
+    if (script_->boot_error) throw *std::exchange(script_->boot_error, std::nullopt);
+    script_->pod = std::move(pod);
+    co_return kPid;
+  }
+  Awaitable<ExitInfo> wait_end() override {
+    co_await over_.wait();
+    co_return end_;
+  }
+  // The VM ends by itself.
+  void die() {
+    end_ = {255, std::chrono::system_clock::now()};
+    over_.set();
   }
 
   Awaitable<uint32_t> start(std::string container_id, std::string exec_id) override {
@@ -156,6 +178,8 @@ class FakeSandbox : public Sandbox {
     for (auto& [key, process] : processes_) {
       if (process.status.state == ProcessState::kRunning) exit(key.first, key.second, 137);
     }
+    if (end_.at == std::chrono::system_clock::time_point{}) end_.at = std::chrono::system_clock::now();
+    over_.set();
     co_return;
   }
 
@@ -196,6 +220,8 @@ class FakeSandbox : public Sandbox {
   std::shared_ptr<Script> script_;
   std::map<std::pair<std::string, std::string>, Process> processes_;
   std::vector<std::string> order_;
+  Event over_;
+  ExitInfo end_;
 };
 
 }  // namespace kata::sandbox

@@ -70,8 +70,32 @@ Awaitable<uint32_t> Pod::create_container(sandbox::ContainerRequest request, con
   } catch (...) {
     failed = std::current_exception();
   }
-  if (creating_ == 1 && sandbox == sandbox_ && sandbox->containers().empty()) co_await stop();
+  if (creating_ == 1 && sandbox == sandbox_ && empty()) co_await stop();
   std::rethrow_exception(failed);
+}
+
+Awaitable<uint32_t> Pod::boot(oci::Spec pod, config::LoadRequest where) {
+  const Counted counted(creating_, changed_);
+  co_await until_zero(stopping_, changed_);
+  if (sandbox_) throw Error(Code::kAlreadyExists, "sandbox " + parts_.id + " runs already");
+  sandbox_ = make(where);
+  held_ = true;
+  const std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_;
+  std::exception_ptr failed;
+  try {
+    const uint32_t pid = co_await sandbox->boot_empty(std::move(pod));
+    if (sandbox == sandbox_) open_management();
+    co_return pid;
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  if (sandbox == sandbox_) co_await stop();
+  std::rethrow_exception(failed);
+}
+
+Awaitable<> Pod::end() {
+  const std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_;
+  if (sandbox) co_await sandbox->stop();
 }
 
 // The sandbox has made its run folder by now.
@@ -98,7 +122,7 @@ Awaitable<> Pod::creates_done() {
 }
 
 bool Pod::empty() const {
-  return !sandbox_ || sandbox_->containers().empty();
+  return !sandbox_ || (!held_ && sandbox_->containers().empty());
 }
 
 Awaitable<> Pod::stop() {
@@ -108,6 +132,7 @@ Awaitable<> Pod::stop() {
     co_return;
   }
   const Counted counted(stopping_, changed_);
+  held_ = false;
   const std::shared_ptr<ManagementServer> management = std::exchange(management_, nullptr);
   try {
     if (management) co_await management->stop();

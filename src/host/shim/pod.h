@@ -1,4 +1,5 @@
-// The shim's one sandbox: made at the first create request, gone with its last container.
+// The shim's one sandbox: made at the first create request, gone with its last container; or booted without
+// one, gone when asked.
 #pragma once
 
 #include <functional>
@@ -38,13 +39,20 @@ class Pod {
   // Creates the sandbox with the configuration that `where` leads to if there is none yet, then the
   // container. A sandbox whose first container could not be created is stopped and forgotten.
   Awaitable<uint32_t> create_container(sandbox::ContainerRequest request, config::LoadRequest where);
+  // The same for a pod that has no container of its own: it lives until end() or stop(), whatever its
+  // containers do. kAlreadyExists when there is a sandbox.
+  Awaitable<uint32_t> boot(oci::Spec pod, config::LoadRequest where);
+  // Whether it came by boot().
+  [[nodiscard]] bool held() const { return held_; }
+  // Stops the sandbox if there is one, but keeps it for questions about it. Idempotent.
+  Awaitable<> end();
   // Throws kNotFound naming `container_id` when there is no sandbox.
   [[nodiscard]] std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& container_id) const;
   // Null when there is none.
   [[nodiscard]] const std::shared_ptr<sandbox::Sandbox>& sandbox() const { return sandbox_; }
   // Waits until no create_container() is on its way.
   Awaitable<> creates_done();
-  // Whether no container is left.
+  // Whether no container is left, and nothing else holds the sandbox.
   [[nodiscard]] bool empty() const;
   // Stops the sandbox if there is one. Idempotent; a failure is logged.
   Awaitable<> stop();
@@ -56,6 +64,7 @@ class Pod {
   Parts parts_;
   std::shared_ptr<sandbox::Sandbox> sandbox_;
   std::shared_ptr<ManagementServer> management_;
+  bool held_ = false;
   size_t creating_ = 0;
   size_t stopping_ = 0;
   // Cancelled whenever creating_ or stopping_ comes down to zero.

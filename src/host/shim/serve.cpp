@@ -23,6 +23,7 @@
 #include "host/shim/bootstrap.h"
 #include "host/shim/handover.h"
 #include "host/shim/process.h"
+#include "host/shim/sandbox_service.h"
 #include "host/shim/task_service.h"
 #include "lib/async/deadline.h"
 #include "lib/async/event.h"
@@ -90,7 +91,9 @@ Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings) {
   parts.cgroups = host_cgroup_version();
   parts.shut_down = [over] { over->set(); };
   const std::shared_ptr<ttrpc::Server> server = ttrpc::Server::create();
-  std::make_shared<TaskService>(std::move(parts))->add_to(*server);
+  const auto tasks = std::make_shared<TaskService>(std::move(parts));
+  tasks->add_to(*server);
+  std::make_shared<SandboxService>(tasks)->add_to(*server);
   server->add_stream(sandbox::kStreamingService, sandbox::kStreamingMethod, ttrpc::StreamResult::kMessages,
                      [](std::shared_ptr<ttrpc::Stream> stream, ttrpc::RequestInfo) {
                        return sandbox::stream_table().serve(std::move(stream));

@@ -6,14 +6,11 @@
 
 #include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include "host/shim/convert.h"
+#include "host/shim/detached_call.h"
 #include "host/shim/flags.h"
+#include "host/shim/pod_files.h"
 #include "host/shim/process.h"
-#include "lib/async/deadline.h"
 #include "lib/log/log.h"
 #include "lib/oci/json.h"
 
@@ -26,37 +23,8 @@ namespace proto = containerd::task::v3;
 
 constexpr std::string_view kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
-constexpr Duration kNoLimit{0};
 // From the start of a process to the calls that follow it having passed.
 constexpr Duration kSettleTime = std::chrono::seconds(2);
-
-// A call on its way, with or without somebody who waits for it.
-struct Running {
-  explicit Running(const asio::any_io_executor& executor) : waiter(executor) {}
-  asio::steady_timer waiter;
-  bool ended = false;
-  std::exception_ptr failed;
-  std::string answer;
-};
-
-// Runs a call to its end whatever happens to the caller, who waits for at most `limit`.
-Awaitable<std::string> to_the_end(Awaitable<std::string> call, Duration limit, std::string what) {
-  const auto executor = co_await asio::this_coro::executor;
-  const auto running = std::make_shared<Running>(executor);
-  running->waiter.expires_at(limit == kNoLimit ? TimePoint::max() : std::chrono::steady_clock::now() + limit);
-  asio::co_spawn(executor, std::move(call), [running](const std::exception_ptr& failed, std::string answer) {
-    running->ended = true;
-    running->failed = failed;
-    running->answer = std::move(answer);
-    running->waiter.cancel();
-  });
-  boost::system::error_code woken;
-  if (!running->ended) co_await running->waiter.async_wait(asio::redirect_error(asio::use_awaitable, woken));
-  if (running->failed) std::rethrow_exception(running->failed);
-  if (running->ended) co_return std::move(running->answer);
-  if (!woken) throw_deadline_exceeded(what, limit);
-  throw Error(Code::kCancelled, what + ": nobody waits for the answer any more");
-}
 
 void check_id(const std::string& id, std::string_view what) {
   if (valid_id(id)) return;
@@ -115,7 +83,7 @@ void TaskService::add(ttrpc::Server& server, const std::string& method, Duration
                       Awaitable<Response> (TaskService::*call)(Request)) {
   const ttrpc::Handler handler = [self = shared_from_this(), method, limit, call](std::string payload,
                                                                                   ttrpc::RequestInfo) {
-    return to_the_end(serve(self, method, call, std::move(payload)), limit, method);
+    return run_to_the_end(serve(self, method, call, std::move(payload)), limit, method);
   };
   for (const std::string_view service : kServices) server.add(std::string(service), method, handler);
 }
@@ -172,6 +140,7 @@ Awaitable<proto::CreateTaskResponse> TaskService::create(proto::CreateTaskReques
   container.id = request.id();
   container.bundle = request.bundle();
   container.spec = oci::load_spec(request.bundle());
+  if (pod_.held() && !pod_files_.empty()) add_pod_files(container.spec, pod_files_);
   container.rootfs = to_mounts(request);
   container.stdio = to_stdio(request);
   if (container.spec.process) container.spec.process->terminal = request.terminal();
@@ -210,6 +179,13 @@ Awaitable<proto::StartResponse> TaskService::start(proto::StartRequest request) 
 }
 
 Awaitable<proto::StateResponse> TaskService::state(proto::StateRequest request) {
+  if (is_pod(request.id())) {
+    proto::StateResponse response;
+    response.set_id(request.id());
+    response.set_pid(pod_.sandbox()->pid());
+    response.set_status(containerd::v1::types::RUNNING);
+    co_return response;
+  }
   co_return to_state(pod_.sandbox_of(request.id())->status(request.id(), request.exec_id()));
 }
 
@@ -232,7 +208,9 @@ Awaitable<proto::DeleteResponse> TaskService::remove(proto::DeleteRequest reques
 Awaitable<proto::PidsResponse> TaskService::pids(proto::PidsRequest request) {
   const auto sandbox = pod_.sandbox_of(request.id());
   proto::PidsResponse response;
-  for (const uint32_t pid : co_await sandbox->pids(request.id())) response.add_processes()->set_pid(pid);
+  if (!is_pod(request.id())) {
+    for (const uint32_t pid : co_await sandbox->pids(request.id())) response.add_processes()->set_pid(pid);
+  }
   // An empty list makes containerd take the task for dead.
   if (response.processes().empty()) response.add_processes()->set_pid(sandbox->pid());
   co_return response;
@@ -338,9 +316,13 @@ Awaitable<TaskService::Empty> TaskService::shutdown(proto::ShutdownRequest reque
   }
   if (!created_)
     log::warning("Shutdown before any container was created: the shim ends", {{"id", request.id()}});
+  co_await end_process();
+  co_return Empty();
+}
+
+Awaitable<> TaskService::end_process() {
   co_await pod_.stop();
   parts_.shut_down();
-  co_return Empty();
 }
 
 }  // namespace kata::shim

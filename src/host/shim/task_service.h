@@ -49,6 +49,16 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   // Registers all methods under both names; the server keeps the service alive.
   void add_to(ttrpc::Server& server);
 
+  // For the Sandbox API, which speaks of the same pod.
+  [[nodiscard]] const std::string& sandbox_id() const { return parts_.sandbox_id; }
+  [[nodiscard]] Pod& pod() { return pod_; }
+  [[nodiscard]] config::LoadRequest load_request(const google::protobuf::Any& options,
+                                                 const oci::Spec& spec) const;
+  // The folder whose files each container of a pod gets (see pod_files.h).
+  void set_pod_files(std::string folder) { pod_files_ = std::move(folder); }
+  // Stops the pod, then asks the process to end.
+  Awaitable<> end_process();
+
  private:
   using Empty = google::protobuf::Empty;
 
@@ -77,11 +87,13 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   template <typename Request, typename Response>
   static Awaitable<std::string> serve(std::shared_ptr<TaskService> self, std::string method,
                                       Awaitable<Response> (TaskService::*call)(Request), std::string payload);
-  [[nodiscard]] config::LoadRequest load_request(const google::protobuf::Any& options,
-                                                 const oci::Spec& spec) const;
+  // A pod without a container of its own, by its id: containerd asks for it as for a task.
+  [[nodiscard]] bool is_pod(const std::string& id) const { return pod_.held() && id == parts_.sandbox_id; }
 
   Parts parts_;
   Pod pod_;
+  // Empty unless the Sandbox API made the pod.
+  std::string pod_files_;
   // Runs out some time after the last start of a process.
   asio::steady_timer settled_;
   // Whether there ever was a container.
