@@ -28,6 +28,8 @@ constexpr std::chrono::seconds kLimit{15};
 class Channels : public testing::Test {
  protected:
   void SetUp() override {
+    // As the agent has it.
+    ::signal(SIGPIPE, SIG_IGN);
     std::string pattern = (std::filesystem::temp_directory_path() / "channels.XXXXXX").string();
     ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
     folder_ = pattern;

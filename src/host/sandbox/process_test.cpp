@@ -261,7 +261,12 @@ TEST_F(ProcessTest, AStalledReaderCostsLittleAndLosesNothing) {
   settle();
   // One chunk in the fifo, one that waits for it, one that was fetched meanwhile.
   EXPECT_EQ(agent_->served, 3 * kPipe);
+#if !__has_feature(address_sanitizer)
+  // The sanitizer keeps freed memory for a while, so only a plain build shows what the streams cost.
   EXPECT_LE(resident_bytes(), before + (size_t{1} << 20));
+#else
+  static_cast<void>(before);
+#endif
 
   uint64_t right = 0;
   std::thread reader([&] { right = read_and_compare(out, agent_->total); });
