@@ -62,6 +62,11 @@ def teardown_lab():
         os.rmdir(FOLDER) if not os.listdir(FOLDER) else subprocess.run(["rm", "-rf", FOLDER], check=False)
 
 
+def without_notices(stderr):
+    """What the container wrote: newer versions of ctr add notices of their own about the host."""
+    return b"".join(line for line in stderr.splitlines(keepends=True) if b'level=warning msg="DEPRECATION' not in line)
+
+
 def kata_only(test):
     """For tests of what only a VM has; the control run with runc skips them."""
     return unittest.skipUnless(OPTIONS.runtime == KATA, f"not for {OPTIONS.runtime}")(test)
