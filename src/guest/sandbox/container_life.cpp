@@ -64,7 +64,8 @@ Awaitable<> Sandbox::create_container(ContainerSpec spec) {
     throw to_error(failure).within("creating container " + id);
   }
   record->processes[id] = record->container->init();
-  // The sandbox's own container holds the shared namespace, and reaps in it; without one, whoever comes first.
+  // The sandbox's own container holds the shared namespace, and reaps in it; without one, whoever comes
+  // first.
   if (pid_namespace_owner_.empty() && (spec.sandbox_pidns || id == id_)) pid_namespace_owner_ = id;
   log::info("container created", {{"container", id}});
 }
