@@ -64,7 +64,14 @@ def teardown_lab():
 
 def without_notices(stderr):
     """What the container wrote: newer versions of ctr add notices of their own about the host."""
+    if not stderr:
+        return stderr
     return b"".join(line for line in stderr.splitlines(keepends=True) if b'level=warning msg="DEPRECATION' not in line)
+
+
+def own_words(result):
+    result.stderr = without_notices(result.stderr)
+    return result
 
 
 def kata_only(test):
@@ -149,7 +156,7 @@ class Test(unittest.TestCase):
 
     def run_container(self, *command, flags=("--rm",), timeout=60, name=None, config=None, rootfs=None, **options):
         """`ctr run`; returns the CompletedProcess."""
-        return LAB.ctr(*self.run_words(*command, name=name, flags=flags, config=config, rootfs=rootfs), timeout=timeout, **options)
+        return own_words(LAB.ctr(*self.run_words(*command, name=name, flags=flags, config=config, rootfs=rootfs), timeout=timeout, **options))
 
     def expect_run(self, *command, status=0, **options):
         result = self.run_container(*command, **options)
@@ -179,10 +186,11 @@ class Test(unittest.TestCase):
             out, err = child.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             self.fail(f"ctr has not ended after {timeout} s{self._why()}")
-        return child.returncode, out, err, time.monotonic() - started
+        return child.returncode, out, without_notices(err), time.monotonic() - started
 
     def exec(self, *command, flags=(), timeout=30, **options):
-        return LAB.ctr("task", "exec", "--exec-id", f"e{time.monotonic_ns()}", *flags, self.name, *command, timeout=timeout, **options)
+        return own_words(LAB.ctr("task", "exec", "--exec-id", f"e{time.monotonic_ns()}", *flags, self.name, *command, timeout=timeout,
+                                 **options))
 
     def read_until(self, fd, marker, timeout=40, also=None):
         """Reads until `marker` has come; returns all that was read. `also` is a stream whose words belong into the failure."""
