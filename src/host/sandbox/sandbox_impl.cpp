@@ -299,21 +299,29 @@ Awaitable<ExitInfo> SandboxImpl::wait(std::string container_id, std::string exec
   co_return co_await subject->wait();
 }
 
+Awaitable<ExitInfo> SandboxImpl::remove_exec(std::shared_ptr<Container> target,
+                                             std::shared_ptr<Process> exec) {
+  const auto self = shared_from_this();
+  // Only one that was not started can be on its way into the guest. What has ended does not wait behind the
+  // starts of others: callers give a delete little time.
+  std::optional<AsyncMutex::Lock> lock;
+  if (exec->state() == ProcessState::kCreated) lock.emplace(co_await target->mutex.lock());
+  if (exec->state() == ProcessState::kRunning) {
+    throw Error(Code::kFailedPrecondition, exec->name() + " is running: it cannot be deleted");
+  }
+  co_await exec->close_streams();
+  exec->abandon();
+  target->exec_specs.erase(exec->exec_id());
+  target->execs.erase(exec->exec_id());
+  co_return exec->exit();
+}
+
 Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string exec_id) {
   const auto self = shared_from_this();
   const auto target = container(container_id);
+  if (!exec_id.empty()) co_return co_await remove_exec(target, process(container_id, exec_id));
   const auto lock = co_await target->mutex.lock();
   const auto subject = process(container_id, exec_id);
-  if (!exec_id.empty()) {
-    if (subject->state() == ProcessState::kRunning) {
-      throw Error(Code::kFailedPrecondition, subject->name() + " is running: it cannot be deleted");
-    }
-    co_await subject->close_streams();
-    subject->abandon();
-    target->exec_specs.erase(exec_id);
-    target->execs.erase(exec_id);
-    co_return subject->exit();
-  }
   if (subject->state() != ProcessState::kStopped && subject->state() != ProcessState::kCreated) {
     throw Error(Code::kFailedPrecondition, "container " + container_id + " is running: it cannot be deleted");
   }

@@ -76,6 +76,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
   void forget(const std::string& id);
+  Awaitable<ExitInfo> remove_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
   Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
   [[nodiscard]] GuestSpecRules spec_rules(const Container& target) const;
 

@@ -53,7 +53,8 @@ class ScriptedAgent {
   ScriptedAgent(asio::io_context& context, const std::string& socket)
       : context_(context),
         acceptor_(context, asio::local::stream_protocol::endpoint(socket)),
-        server_(ttrpc::Server::create()) {
+        server_(ttrpc::Server::create()),
+        let_exec_go(context.get_executor()) {
     add<grpc::CreateSandboxRequest>("CreateSandbox");
     add<grpc::DestroySandboxRequest>("DestroySandbox");
     add<grpc::CreateContainerRequest>("CreateContainer", [this](const auto& request) {
@@ -68,11 +69,7 @@ class ScriptedAgent {
     add<grpc::TtyWinResizeRequest>("TtyWinResize", [this](const auto& request) {
       sizes.push_back(std::to_string(request.row()) + "x" + std::to_string(request.column()));
     });
-    add<grpc::ExecProcessRequest>("ExecProcess", [this](const auto& request) {
-      const auto& size = request.process().consolesize();
-      sizes.push_back("start " + std::to_string(size.height()) + "x" + std::to_string(size.width()));
-      start_process(request.container_id() + request.exec_id());
-    });
+    add_exec();
     add<grpc::CloseStdinRequest>("CloseStdin");
     add<grpc::SignalProcessRequest>("SignalProcess", [this](const auto& request) {
       if (signal_error) throw *signal_error;
@@ -97,6 +94,8 @@ class ScriptedAgent {
   std::vector<std::string> calls;
   std::vector<std::string> sizes;
   bool refuse_create = false;
+  std::string slow_exec;
+  Event let_exec_go;
   std::optional<Error> signal_error;
   std::map<std::string, std::deque<std::string>> output;
 
@@ -118,6 +117,19 @@ class ScriptedAgent {
       co_return Empty();
     };
     ttrpc::add<Request, Empty>(*server_, "grpc.AgentService", method, std::move(handler));
+  }
+
+  void add_exec() {
+    std::function<Awaitable<Empty>(grpc::ExecProcessRequest)> handler =
+        [this](grpc::ExecProcessRequest request) -> Awaitable<Empty> {
+      if (request.exec_id() == slow_exec) co_await let_exec_go.wait();
+      const auto& size = request.process().consolesize();
+      sizes.push_back("start " + std::to_string(size.height()) + "x" + std::to_string(size.width()));
+      start_process(request.container_id() + request.exec_id());
+      co_return Empty();
+    };
+    ttrpc::add<grpc::ExecProcessRequest, Empty>(*server_, "grpc.AgentService", "ExecProcess",
+                                                std::move(handler));
   }
 
   Awaitable<grpc::ReadStreamResponse> read(grpc::ReadStreamRequest request, bool is_stdout) {
@@ -301,6 +313,35 @@ TEST_F(SandboxTest, OutputReachesAFileAndExecsEndBeforeTheirContainer) {
   EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/e1 7", "exit s1/ 0"));
   EXPECT_EQ(read_file(dir_ + "/out"), std::string("hello w\0rld", 11));
   EXPECT_EQ(run(sandbox_->remove("s1", "e1")).status, 7U);
+}
+
+TEST_F(SandboxTest, AnEndedExecIsDeletedWhileAnotherStarts) {
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  ExecRequest exec;
+  exec.container_id = "s1";
+  for (const char* id : {"ended", "slow", "created"}) {
+    exec.exec_id = id;
+    sandbox_->add_exec(exec);
+  }
+  run(sandbox_->start("s1", "ended"));
+  agent_->slow_exec = "slow";
+  bool started = false;
+  asio::co_spawn(context_, sandbox_->start("s1", "slow"),
+                 [&](const std::exception_ptr&, uint32_t) { started = true; });
+  agent_->end_process("s1ended", 4);
+  EXPECT_EQ(run(sandbox_->wait("s1", "ended")).status, 4U);
+  EXPECT_EQ(run(sandbox_->remove("s1", "ended")).status, 4U);
+  EXPECT_FALSE(started);
+  EXPECT_EQ(code_of([&] { sandbox_->status("s1", "ended"); }), Code::kNotFound);
+  bool removed = false;
+  asio::co_spawn(context_, sandbox_->remove("s1", "created"),
+                 [&](const std::exception_ptr&, const ExitInfo&) { removed = true; });
+  agent_->let_exec_go.set();
+  agent_->end_process("s1", 0);
+  run(sandbox_->wait("s1", ""));
+  EXPECT_TRUE(started);
+  EXPECT_TRUE(removed);
 }
 
 TEST_F(SandboxTest, ExecsRunOnlyInWhatRuns) {
