@@ -51,10 +51,10 @@ class RecordingSink : public EventSink {
 class ScriptedAgent {
  public:
   ScriptedAgent(asio::io_context& context, const std::string& socket)
-      : context_(context),
+      : let_exec_go(context.get_executor()),
+        context_(context),
         acceptor_(context, asio::local::stream_protocol::endpoint(socket)),
-        server_(ttrpc::Server::create()),
-        let_exec_go(context.get_executor()) {
+        server_(ttrpc::Server::create()) {
     add<grpc::CreateSandboxRequest>("CreateSandbox");
     add<grpc::DestroySandboxRequest>("DestroySandbox");
     add<grpc::CreateContainerRequest>("CreateContainer", [this](const auto& request) {
@@ -333,7 +333,7 @@ TEST_F(SandboxTest, AnEndedExecIsDeletedWhileAnotherStarts) {
   EXPECT_EQ(run(sandbox_->wait("s1", "ended")).status, 4U);
   EXPECT_EQ(run(sandbox_->remove("s1", "ended")).status, 4U);
   EXPECT_FALSE(started);
-  EXPECT_EQ(code_of([&] { sandbox_->status("s1", "ended"); }), Code::kNotFound);
+  EXPECT_EQ(code_of([&] { std::ignore = sandbox_->status("s1", "ended"); }), Code::kNotFound);
   bool removed = false;
   asio::co_spawn(context_, sandbox_->remove("s1", "created"),
                  [&](const std::exception_ptr&, const ExitInfo&) { removed = true; });
