@@ -1,7 +1,7 @@
 #include "guest/cgroup/v2.h"
 
 #include <csignal>
-#include <sstream>
+#include <string_view>
 
 #include <fcntl.h>
 
@@ -17,9 +17,10 @@ namespace {
 // Makes every controller that there is available to the children of `folder`. One that refuses (a busy folder
 // of another manager) is left: the limit that needs it says so then.
 void enable_controllers(const Folder& folder) {
-  std::istringstream available(folder.read_if_there("cgroup.controllers").value_or(""));
+  const std::string available = folder.read_if_there("cgroup.controllers").value_or("");
   const std::string enabled = " " + folder.read_if_there("cgroup.subtree_control").value_or("");
-  for (std::string name; available >> name;) {
+  for (const std::string_view word : parse_words(available)) {
+    const std::string name(word);
     if (enabled.find(" " + name + " ") != std::string::npos ||
         enabled.find(" " + name + "\n") != std::string::npos)
       continue;

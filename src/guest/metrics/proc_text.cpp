@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
+#include <cstdlib>
 #include <span>
 
 namespace kata::metrics {
@@ -30,11 +30,15 @@ std::string_view next_word(std::string_view& line) {
 }
 
 std::optional<double> number(std::string_view word) {
-  double value = 0;
-  const auto [stop, error] =
-      std::from_chars(word.data(), word.data() + word.size(), value, std::chars_format::fixed);
-  if (error != std::errc{} || stop != word.data() + word.size()) return std::nullopt;
-  return value;
+  // Digits with a point at most; strtod, whose code is there anyway, would take words and hexadecimals too.
+  const bool negative = word.starts_with('-');
+  const std::string text(word.substr(negative ? 1 : 0));
+  if (text.empty() || text == "." || text.find_first_not_of("0123456789.") != std::string::npos)
+    return std::nullopt;
+  char* stop = nullptr;
+  const double size = std::strtod(text.c_str(), &stop);
+  if (*stop != '\0') return std::nullopt;
+  return negative ? -size : size;
 }
 
 // The numbers of the line up to the first word that is none.

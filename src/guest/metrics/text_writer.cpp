@@ -1,8 +1,9 @@
 #include "guest/metrics/text_writer.h"
 
 #include <array>
-#include <charconv>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 
 namespace kata::metrics {
 namespace {
@@ -24,13 +25,18 @@ void append_number(std::string& out, double value) {
     out += std::isnan(value) ? "NaN" : (value > 0 ? "+Inf" : "-Inf");
     return;
   }
-  std::array<char, 400> buffer;
   // Counters as plain digits as long as a double holds them exactly.
   constexpr double kExact = 9007199254740992.0;
-  const bool whole = value == std::floor(value) && std::fabs(value) < kExact;
-  const auto format = whole ? std::chars_format::fixed : std::chars_format::general;
-  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, format);
-  out.append(buffer.data(), result.ptr);
+  if (value == std::floor(value) && std::fabs(value) < kExact) {
+    out += std::to_string(static_cast<long long>(value));
+    return;
+  }
+  // Not std::to_chars: its tables for the shortest form are 130 KB of the program.
+  std::array<char, 40> buffer;
+  int length = std::snprintf(buffer.data(), buffer.size(), "%.15g", value);
+  if (std::strtod(buffer.data(), nullptr) != value)
+    length = std::snprintf(buffer.data(), buffer.size(), "%.17g", value);
+  out.append(buffer.data(), static_cast<size_t>(length));
 }
 
 }  // namespace
