@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "guest/container/launcher.h"
+#include "guest/container/pid_holder.h"
 #include "guest/rpc/agent.h"
 
 namespace {
@@ -28,6 +29,7 @@ bool is(const char* argument, const char* name, const char* long_name) {
 int main(int argc, char** argv) {
   // Containers begin as this program, started by itself.
   if (kata::container::is_init_stage(argc, argv)) return kata::container::run_init_stage();
+  if (kata::container::is_pid_holder(argc, argv)) return kata::container::run_pid_holder();
   // Chunks of output come and go: giving the memory back and fetching it again for each costs more than all
   // the rest of the agent's part.
   ::mallopt(M_MMAP_THRESHOLD, 2 << 20);

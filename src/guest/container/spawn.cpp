@@ -86,7 +86,7 @@ void keep_capabilities(ChildTask& task) {
   if ((task.request->namespaces & CLONE_NEWUSER) != 0) keep_capabilities(task);
   enter_cgroups(task);
   place_descriptors(task);
-  const char* const argv[] = {"kata-agent", "init", nullptr};
+  const char* const argv[] = {"kata-agent", task.request->stage, nullptr};
   const char* const env[] = {nullptr};
   ::execve("/proc/self/exe", const_cast<char* const*>(argv), const_cast<char* const*>(env));
   give_up(task, "starting the init stage");

@@ -13,6 +13,8 @@
 namespace kata::container {
 
 struct SpawnRequest {
+  // The argument that tells this program what to be.
+  const char* stage = "init";
   // CLONE_NEW* of clone3(2).
   uint64_t namespaces = 0;
   // v2: directory of the cgroup to start in; -1 = the agent's own.

@@ -194,6 +194,36 @@ TEST_F(AgentTest, SharedNamespacesOfThePod) {
   EXPECT_NE(other, names);
 }
 
+TEST_F(AgentTest, SharedProcessesOutliveEachContainer) {
+  create_sandbox();
+  const std::string look = "readlink /proc/self/ns/pid; cat /proc/1/comm; ls -A /proc/1/root/ | wc -l";
+  auto one = shell("c1", look);
+  // Even who may trace everything sees none of the guest's files there.
+  for (auto* set : {one.mutable_oci()->mutable_process()->mutable_capabilities()->mutable_bounding(),
+                    one.mutable_oci()->mutable_process()->mutable_capabilities()->mutable_permitted(),
+                    one.mutable_oci()->mutable_process()->mutable_capabilities()->mutable_effective()})
+    *set->Add() = "CAP_SYS_PTRACE";
+  one.set_sandbox_pidns(true);
+  ASSERT_EQ(create_and_start(one), Code::kOk) << last_error();
+  const std::string seen = read_all("ReadStdout", "c1", "");
+  EXPECT_TRUE(seen.ends_with("\npause\n0\n")) << seen;
+  EXPECT_EQ(wait("c1"), 0);
+  EXPECT_EQ(remove("c1"), Code::kOk) << last_error();
+  auto two = shell("c1", look);
+  *two.mutable_oci()->mutable_process()->mutable_capabilities() = one.oci().process().capabilities();
+  two.set_sandbox_pidns(true);
+  ASSERT_EQ(create_and_start(two), Code::kOk) << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c1", ""), seen);
+  EXPECT_EQ(wait("c1"), 0);
+  // An orphan is reaped by the holder.
+  auto three =
+      shell("c2", "p=$(sh -c 'true > /dev/null & echo $!'); while test -d /proc/$p; do :; done; echo reaped");
+  three.set_sandbox_pidns(true);
+  ASSERT_EQ(create_and_start(three), Code::kOk) << last_error();
+  EXPECT_EQ(read_all("ReadStdout", "c2", ""), "reaped\n");
+  EXPECT_EQ(wait("c2"), 0);
+}
+
 TEST_F(AgentTest, PauseResumeUpdateStats) {
   create_sandbox();
   ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();

@@ -1,6 +1,7 @@
 // How a sandbox makes, starts and removes its containers.
 #include <algorithm>
 
+#include "guest/container/pid_holder.h"
 #include "guest/sandbox/folders.h"
 #include "guest/sandbox/paths.h"
 #include "guest/sandbox/sandbox.h"
@@ -25,7 +26,22 @@ void set_namespace(oci::Linux& config, const std::string& type, const std::strin
 
 }  // namespace
 
-void Sandbox::place_in_namespaces(ContainerSpec& spec) const {
+std::string Sandbox::shared_pid_namespace(const std::string& id) {
+  // The sandbox's own container holds the shared namespace, and reaps in it.
+  if (id == id_) return {};
+  const auto own = records_.find(id_);
+  pid_t holder = 0;
+  if (own != records_.end() && own->second->container && !own->second->removing) {
+    holder = own->second->container->init()->pid();
+  } else {
+    if (!pid_holder_ || pid_holder_->status())
+      pid_holder_ = ChildProcess::adopt(executor_, container::start_pid_holder().pid);
+    holder = pid_holder_->pid();
+  }
+  return "/proc/" + std::to_string(holder) + "/ns/pid";
+}
+
+void Sandbox::place_in_namespaces(ContainerSpec& spec) {
   if (!spec.spec.linux_config) spec.spec.linux_config.emplace();
   oci::Linux& config = *spec.spec.linux_config;
   set_namespace(config, "ipc", namespaces_.ipc);
@@ -34,11 +50,7 @@ void Sandbox::place_in_namespaces(ContainerSpec& spec) const {
   std::erase_if(config.namespaces,
                 [](const oci::Namespace& n) { return n.type == "pid" || n.type == "network"; });
   oci::Namespace pid{.type = "pid", .path = {}};
-  if (spec.sandbox_pidns && !pid_namespace_owner_.empty()) {
-    const auto owner = records_.find(pid_namespace_owner_);
-    if (owner != records_.end() && owner->second->container)
-      pid.path = "/proc/" + std::to_string(owner->second->container->init()->pid()) + "/ns/pid";
-  }
+  if (spec.sandbox_pidns) pid.path = shared_pid_namespace(spec.id);
   config.namespaces.push_back(std::move(pid));
   // The shared namespace has the sandbox's name.
   if (!namespaces_.uts.empty()) spec.spec.hostname.clear();
@@ -64,9 +76,6 @@ Awaitable<> Sandbox::create_container(ContainerSpec spec) {
     throw to_error(failure).within("creating container " + id);
   }
   record->processes[id] = record->container->init();
-  // The sandbox's own container holds the shared namespace, and reaps in it; without one, whoever comes
-  // first.
-  if (pid_namespace_owner_.empty() && (spec.sandbox_pidns || id == id_)) pid_namespace_owner_ = id;
   log::info("container created", {{"container", id}});
 }
 
@@ -151,7 +160,6 @@ Awaitable<> Sandbox::tear_down(std::string id, RecordPtr record) {
   record->processes.clear();
   co_await storages_.release(record->mount_points);
   remove_tree(bundle_of(id));
-  if (pid_namespace_owner_ == id) pid_namespace_owner_.clear();
   records_.erase(id);
   record->removed.set();
   log::info("container removed", {{"container", id}});

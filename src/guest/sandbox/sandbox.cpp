@@ -1,15 +1,20 @@
 #include "guest/sandbox/sandbox.h"
 
 #include <csignal>
+#include <utility>
 
 #include "guest/sandbox/dns.h"
 #include "guest/sandbox/folders.h"
 #include "guest/sandbox/kernel_module.h"
 #include "guest/sandbox/paths.h"
+#include "lib/async/deadline.h"
 #include "lib/log/log.h"
 
 namespace kata::sandbox {
 namespace {
+
+// It ends when every process in its namespace has ended.
+constexpr std::chrono::seconds kHolderLimit{5};
 
 void log_task(std::string_view task, const Error& error) {
   log::warning("sandbox task failed", {{"task", std::string(task)}, {"error", error.message()}});
@@ -69,12 +74,24 @@ Awaitable<> Sandbox::set_up(const SandboxSpec& spec) {
 
 Awaitable<> Sandbox::release() {
   remove_dns();
+  co_await end_pid_holder();
   co_await storages_.clear();
   release_shared_namespaces(namespaces_);
   namespaces_ = {};
   guest_hooks_ = {};
   remove_tree(kRunRoot);
   id_.clear();
+}
+
+Awaitable<> Sandbox::end_pid_holder() {
+  const auto holder = std::exchange(pid_holder_, nullptr);
+  if (!holder) co_return;
+  holder->signal(SIGKILL);
+  try {
+    co_await with_deadline(holder->wait(), kHolderLimit, "ending the shared pid namespace");
+  } catch (const Error& error) {
+    log::warning("holder of the shared pid namespace", {{"error", error.message()}});
+  }
 }
 
 Awaitable<> Sandbox::destroy() {

@@ -22,6 +22,7 @@
 #include "guest/sandbox/shared_namespaces.h"
 #include "guest/sandbox/storage_table.h"
 #include "lib/async/awaitable.h"
+#include "lib/async/child_process.h"
 #include "lib/async/event.h"
 #include "lib/async/task_group.h"
 #include "lib/error/error.h"
@@ -109,13 +110,17 @@ class Sandbox {
 
   Awaitable<> set_up(const SandboxSpec& spec);
   Awaitable<> release();
+  Awaitable<> end_pid_holder();
   Awaitable<> build(RecordPtr record, ContainerSpec& spec);
   // Null when no container has this name in its annotations.
   [[nodiscard]] std::shared_ptr<container::Container> find_named(const std::string& name) const;
   Awaitable<> add_shared_mounts(RecordPtr record, const ContainerSpec& spec);
   Awaitable<> tear_down(std::string id, RecordPtr record);
   Awaitable<> watch_oom(std::string id, std::shared_ptr<container::Container> container);
-  void place_in_namespaces(ContainerSpec& spec) const;
+  void place_in_namespaces(ContainerSpec& spec);
+  // /proc path of the pid namespace that the pod's containers share; makes it where no container of the
+  // sandbox itself holds it. Empty: `id` is the container that will.
+  std::string shared_pid_namespace(const std::string& id);
   RecordPtr find_record(const std::string& id, Code missing) const;
   storage::Context storage_context(const std::string& container_id) const;
   const cgroup::Hierarchy& hierarchy();
@@ -127,8 +132,8 @@ class Sandbox {
   GuestHooks guest_hooks_;
   StorageTable storages_;
   std::map<std::string, RecordPtr> records_;
-  // The container whose pid namespace the others share; empty = none yet.
-  std::string pid_namespace_owner_;
+  // Pid 1 of the namespace that containers share in a pod without a container of its own; null = none.
+  std::shared_ptr<ChildProcess> pid_holder_;
   std::optional<cgroup::Hierarchy> hierarchy_;
   OomQueue oom_;
   TaskGroup tasks_;

@@ -61,6 +61,9 @@ class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
   static std::shared_ptr<ChildProcess> fork_and_run(const asio::any_io_executor& executor,
                                                     const std::function<void()>& body, int report_fd);
 
+  // Takes over a child that was started by other means and that nobody else waits for; kills it on failure.
+  static std::shared_ptr<ChildProcess> adopt(const asio::any_io_executor& executor, pid_t pid);
+
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
@@ -78,7 +81,6 @@ class ChildProcess : public std::enable_shared_from_this<ChildProcess> {
 
  private:
   ChildProcess(const asio::any_io_executor& executor, pid_t pid, UniqueFd pidfd);
-  static std::shared_ptr<ChildProcess> adopt(const asio::any_io_executor& executor, pid_t pid);
   void watch();
   void reap();
 
