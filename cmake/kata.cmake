@@ -100,6 +100,22 @@ function(kata_use_pch target wanted)
     OBJECT_DEPENDS ${CMAKE_BINARY_DIR}/CMakeFiles/kata_pch.dir/cmake_pch.hxx.pch)
 endfunction()
 
+# The compiler's start file for static programs registers all unwind tables; the first exception then sorts them, which takes milliseconds. The one for dynamic
+# programs leaves them to the sorted table that the linker makes (--eh-frame-hdr), and serves static programs as well.
+function(kata_start_files target)
+  foreach(file crt1.o crti.o crtbegin.o crtend.o crtn.o)
+    execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=${file} OUTPUT_VARIABLE path OUTPUT_STRIP_TRAILING_WHITESPACE)
+    if(NOT IS_ABSOLUTE "${path}")
+      return()
+    endif()
+    list(APPEND paths ${path})
+  endforeach()
+  list(SUBLIST paths 0 3 first)
+  list(SUBLIST paths 3 2 last)
+  target_link_options(${target} PRIVATE -nostartfiles ${first})
+  target_link_libraries(${target} PRIVATE ${last})
+endfunction()
+
 function(kata_program)
   cmake_parse_arguments(A "STATIC;PCH" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${A_NAME} ${A_SRCS})
@@ -108,6 +124,7 @@ function(kata_program)
   # The sanitizers need the dynamic loader, so a static program is static only without them.
   if(A_STATIC AND NOT KATA_SANITIZE AND NOT KATA_TSAN)
     target_link_options(${A_NAME} PRIVATE -static)
+    kata_start_files(${A_NAME})
   endif()
 endfunction()
 
