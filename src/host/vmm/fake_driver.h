@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "host/vmm/fake_disk_plug.h"
 #include "host/vmm/vm_driver.h"
 #include "lib/async/event.h"
 #include "lib/error/error.h"
@@ -39,6 +40,9 @@ class FakeDriver final : public VmDriver {
   [[nodiscard]] GuestCapabilities capabilities() const override {
     return {.shared_fs = true, .hot_plug = false};
   }
+  // Once it was started with ports.
+  [[nodiscard]] DiskPlug* disk_plug() override { return spec_ && !spec_->ports.empty() ? &disks_ : nullptr; }
+  [[nodiscard]] FakeDiskPlug& disks() { return disks_; }
 
  private:
   struct Waits {
@@ -50,6 +54,7 @@ class FakeDriver final : public VmDriver {
 
   // Outlives the driver while somebody still waits.
   std::shared_ptr<Waits> waits_;
+  FakeDiskPlug disks_;
   std::optional<VmSpec> spec_;
   std::optional<Error> start_error_;
   std::vector<std::string> console_;

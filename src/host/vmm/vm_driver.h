@@ -26,6 +26,7 @@ struct GuestCapabilities {
 // Optional abilities: a driver gives the object or null, there is no late "not supported". Their interfaces
 // grow with the issues that use them.
 class HotPlug;
+class DiskPlug;
 class Balloon;
 class Pause;
 class Snapshot;
@@ -55,6 +56,8 @@ class VmDriver {
   [[nodiscard]] virtual GuestCapabilities capabilities() const = 0;
 
   [[nodiscard]] virtual HotPlug* hot_plug() { return nullptr; }
+  // Null before start() and where nothing can be plugged into a running VM.
+  [[nodiscard]] virtual DiskPlug* disk_plug() { return nullptr; }
   [[nodiscard]] virtual Balloon* balloon() { return nullptr; }
   [[nodiscard]] virtual Pause* pause() { return nullptr; }
   [[nodiscard]] virtual Snapshot* snapshot() { return nullptr; }

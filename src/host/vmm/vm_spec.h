@@ -55,10 +55,62 @@ struct VsockSpec {
   int vhost_fd = -1;
 };
 
+// Where a PCI device sits: in a slot of the root bus, or alone behind a port.
+struct PciPlace {
+  // Id of the port; empty = the root bus.
+  std::string port = {};
+  uint8_t slot = 0;
+};
+
+// A place behind which one device can be plugged while the VM runs.
+struct PortSpec {
+  std::string id = {};
+  uint8_t slot = 0;
+  uint8_t function = 0;
+};
+
+// A SCSI controller, for disks that need no PCI place of their own.
+struct ScsiControllerSpec {
+  std::string id = {};
+  PciPlace place = {};
+};
+
+struct ScsiPlace {
+  std::string controller = {};
+  uint16_t target = 0;
+  uint16_t lun = 0;
+};
+
+// A piece of a disk that is put together from files. A file shorter than its piece reads as zeros at its end.
+struct DiskExtent {
+  // Index into DiskSpec::files.
+  size_t file = 0;
+  // Sectors of 512 bytes, in the disk and from the beginning of the file.
+  uint64_t sectors = 0;
+  uint64_t offset = 0;
+};
+
 struct DiskSpec {
-  std::string id;
-  std::string path;
+  // "drive-3"; the number is no other disk's of this VM.
+  std::string id = {};
+  uint32_t number = 0;
+  // The VMM opens this itself; for what the configuration names (boot image).
+  std::string path = {};
+  // Or open descriptors of the disk's files, with the access that `readonly` says; not owned, needed until
+  // the disk is plugged. One file is the disk; with extents they are its parts.
+  std::vector<int> files = {};
+  std::vector<DiskExtent> extents = {};
+  enum class Backing { kFile, kBlockDevice };
+  Backing backing = Backing::kFile;
   bool readonly = false;
+  // No place = the VMM chooses.
+  std::optional<PciPlace> pci = {};
+  std::optional<ScsiPlace> scsi = {};
+  std::string serial = {};
+  // Number of the thread that serves it; see BlockSettings::indep_iothreads.
+  std::optional<uint32_t> iothread = {};
+  // A partitioned disk keeps 512: with other sizes the guest would look for the table elsewhere.
+  bool own_sector_sizes = false;
 };
 
 // How block devices are driven; the conditions of the iothread settings are the driver's to combine.
@@ -67,6 +119,21 @@ struct BlockSettings {
   std::string driver = "virtio-blk-pci";
   bool enable_iothreads = false;
   uint32_t indep_iothreads = 0;
+  // "threads", "native", "io_uring"; empty = the VMM's own choice.
+  std::string aio = {};
+  bool cache_direct = false;
+  bool cache_no_flush = false;
+  // 0 = the VMM's own choice.
+  uint32_t logical_sector = 0, physical_sector = 0;
+  uint32_t queues = 0, queue_size = 0;
+  // Of each disk, per second; 0 = no limit. A burst is what may go beyond it once.
+  uint64_t max_bytes = 0, max_bytes_burst = 0;
+  uint64_t max_operations = 0, max_operations_burst = 0;
+
+  // Whether hot-plugged disks get threads of their own (B12).
+  [[nodiscard]] bool has_own_threads() const {
+    return enable_iothreads && indep_iothreads > 0 && driver == "virtio-blk-pci";
+  }
 };
 
 struct NicSpec {
@@ -94,6 +161,8 @@ struct VmSpec {
   BootSpec boot;
   std::vector<ShareSpec> shares;
   std::optional<VsockSpec> vsock;
+  std::vector<PortSpec> ports;
+  std::vector<ScsiControllerSpec> scsi_controllers;
   std::vector<DiskSpec> disks;
   BlockSettings block;
   std::vector<NicSpec> nics;

@@ -3,6 +3,8 @@
 #include <string_view>
 #include <utility>
 
+#include "host/vmm/qemu/disk_plan.h"
+
 namespace kata::vmm::qemu {
 namespace {
 
@@ -26,6 +28,7 @@ class Builder {
     for (const int fd : fds) list += (list.empty() ? "" : ":") + descriptor(fd);
     return list;
   }
+  void own(UniqueFd fd) { line_.owned.push_back(std::move(fd)); }
   CommandLine take() { return std::move(line_); }
 
  private:
@@ -149,24 +152,41 @@ void add_shares(Builder& builder, const VmSpec& spec) {
     add_share(builder, spec, share, "share" + std::to_string(index++));
 }
 
-void add_disk(Builder& builder, const VmSpec& spec, const DiskSpec& disk) {
-  const std::string node = "drive-" + disk.id;
-  const std::string readonly = disk.readonly ? "on" : "off";
-  builder.add("-blockdev", "driver=raw,node-name=" + node + ",read-only=" + readonly +
-                               ",file.driver=file,file.filename=" + escape_value(disk.path) +
-                               ",file.read-only=" + readonly);
-  builder.add("-device", virtio_device(spec, "virtio-blk") + ",id=" + disk.id + ",drive=" + node +
-                             (disk.readonly ? "" : ",share-rw=on") + modern(spec));
+// The boot image: opened by its path, and known to the guest by its place in the order of devices.
+void add_image(Builder& builder, const VmSpec& spec) {
+  if (spec.boot.image.empty()) return;
+  builder.add("-blockdev", "driver=raw,node-name=drive-image,read-only=on,file.driver=file,file.filename=" +
+                               escape_value(spec.boot.image) + ",file.read-only=on");
+  builder.add("-device", virtio_device(spec, "virtio-blk") + ",id=image,drive=drive-image" + modern(spec));
 }
 
-void add_disks(Builder& builder, const VmSpec& spec) {
-  const BlockSettings& block = spec.block;
-  if (block.enable_iothreads && block.driver == "virtio-blk-pci") {
+void add_disk(Builder& builder, const VmSpec& spec, const DiskSpec& disk) {
+  DiskPlan plan = plan_disk(disk, spec.block, PlugTime::kBeforeStart);
+  for (const FdSet& set : plan.sets) {
+    builder.add("-add-fd", "fd=" + builder.descriptor(set.fd) + ",set=" + std::to_string(set.number) +
+                               ",opaque=" + escape_value(set.opaque));
+  }
+  if (plan.descriptor) builder.own(std::move(plan.descriptor));
+  if (!plan.object.empty()) builder.add("-object", plan.object);
+  for (const std::string& node : plan.nodes) builder.add("-blockdev", node);
+  builder.add("-device", plan.device);
+}
+
+void add_threads(Builder& builder, const BlockSettings& block) {
+  if (block.has_own_threads()) {
     for (uint32_t i = 0; i < block.indep_iothreads; ++i)
       builder.add("-object", "iothread,id=indep_iothread_" + std::to_string(i));
   }
-  if (!spec.boot.image.empty())
-    add_disk(builder, spec, DiskSpec{.id = "image", .path = spec.boot.image, .readonly = true});
+  if (has_controller_thread(block)) builder.add("-object", "iothread,id=" + std::string(kControllerThread));
+}
+
+void add_disks(Builder& builder, const VmSpec& spec) {
+  add_threads(builder, spec.block);
+  add_image(builder, spec);
+  size_t chassis = 0;
+  for (const PortSpec& port : spec.ports) builder.add("-device", port_json(port, ++chassis));
+  for (const ScsiControllerSpec& controller : spec.scsi_controllers)
+    builder.add("-device", controller_json(controller, spec.block));
   for (const DiskSpec& disk : spec.disks) add_disk(builder, spec, disk);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "host/vmm/vm_spec.h"
+#include "lib/fd/unique_fd.h"
 
 namespace kata::vmm::qemu {
 
@@ -20,6 +21,8 @@ struct CommandLine {
   std::vector<std::string> argv;
   // Descriptors that argv refers to by number and that QEMU must inherit under it.
   std::vector<int> inherit;
+  // Descriptors that were made for this line; they are in `inherit`, too.
+  std::vector<UniqueFd> owned;
 };
 
 // `accelerator` is kKvm or kTcg: kAuto has been resolved by then.

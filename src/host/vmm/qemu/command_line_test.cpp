@@ -217,11 +217,31 @@ TEST(CommandLineTest, DisksAndNics) {
        },
        {image, "-device virtio-blk-pci,id=image,drive=drive-image,disable-legacy=on"},
        {"-initrd /k/initrd"}},
-      {"writable disk",
-       [](VmSpec& s) { s.disks = {DiskSpec{.id = "d0", .path = "/d,0"}}; },
-       {"-blockdev "
-        "driver=raw,node-name=drive-d0,read-only=off,file.driver=file,file.filename=/d,,0,file.read-only=off",
-        "-device virtio-blk-pci,id=d0,drive=drive-d0,share-rw=on,disable-legacy=on"},
+      {"disk in a planned place",
+       [](VmSpec& s) {
+         s.disks = {DiskSpec{.id = "drive-1", .number = 1, .files = {30}, .pci = PciPlace{.slot = 26}}};
+       },
+       {"-add-fd fd=30,set=1024,opaque=kata-block:drive-1:block-source",
+        R"(-blockdev {"driver":"raw","node-name":"drive-1","read-only":false,"discard":"unmap",)"
+        R"("file":{"driver":"file","filename":"/dev/fdset/1024","read-only":false,"discard":"unmap"}})",
+        R"(-device {"driver":"virtio-blk-pci","bus":"pcie.0","addr":"0x1a","disable-legacy":"on",)"
+        R"("id":"drive-1","drive":"drive-1","share-rw":true})"},
+       {},
+       {7, 30}},
+      {"ports to plug into",
+       [](VmSpec& s) { s.ports = {PortSpec{.id = "hp0", .slot = 29, .function = 0}}; },
+       {R"(-device {"driver":"pcie-root-port","id":"hp0","bus":"pcie.0","addr":"0x1d.0",)"
+        R"("multifunction":true,"chassis":1,"slot":1})"},
+       {}},
+      {"SCSI controller with a thread",
+       [](VmSpec& s) {
+         s.block.driver = "virtio-scsi";
+         s.block.enable_iothreads = true;
+         s.scsi_controllers = {ScsiControllerSpec{.id = "scsi0", .place = PciPlace{.slot = 26}}};
+       },
+       {"-object iothread,id=scsi-io-thread",
+        R"(-device {"driver":"virtio-scsi-pci","id":"scsi0","bus":"pcie.0","addr":"0x1a",)"
+        R"("disable-legacy":"on","iothread":"scsi-io-thread"})"},
        {}},
       {"tap with vhost",
        [](VmSpec& s) {

@@ -162,8 +162,18 @@ void Machine::kill() {
   child_->signal(SIGKILL);
 }
 
+std::shared_ptr<Event> Machine::device_gone(const std::string& id) {
+  std::shared_ptr<Event>& gone = leaving_[id];
+  if (!gone || gone->is_set()) gone = std::make_shared<Event>(executor_);
+  return gone;
+}
+
 void Machine::on_event(const QmpEvent& event) {
   log::debug("QMP event", {{"event", event.name}, {"data", event.data.substr(0, 200)}});
+  if (event.name == "DEVICE_DELETED") {
+    const auto found = leaving_.find(json_string_member(event.data, "device"));
+    if (found != leaving_.end()) found->second->set();
+  }
   std::string text;
   if (event.name == "GUEST_PANICKED") text = "guest kernel panicked";
   if (event.name == "SHUTDOWN") text = shutdown_text(json_string_member(event.data, "reason"));

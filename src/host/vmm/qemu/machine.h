@@ -1,6 +1,7 @@
 // A QEMU process under supervision: its monitor, its output, its end.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,8 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Awaitable<VmExit> wait();
   Awaitable<std::string> guest_failure();
   void kill();
+  // Set when QEMU has taken the device away (DEVICE_DELETED); ask before device_del.
+  std::shared_ptr<Event> device_gone(const std::string& id);
 
   [[nodiscard]] pid_t pid() const { return child_->pid(); }
   [[nodiscard]] QmpClient& qmp() { return *qmp_; }
@@ -56,6 +59,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Event console_read_, errors_read_, qmp_read_, ended_, guest_failed_;
   std::string guest_failure_;
   VmExit exit_;
+  std::map<std::string, std::shared_ptr<Event>> leaving_;
   Phase phase_ = Phase::kRunning;
 };
 

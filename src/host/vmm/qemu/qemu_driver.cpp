@@ -5,6 +5,7 @@
 #include <boost/asio/cancellation_state.hpp>
 
 #include "host/vmm/accelerator.h"
+#include "host/vmm/qemu/disk_plug.h"
 #include "host/vmm/qemu/launch.h"
 #include "host/vmm/qemu/machine.h"
 #include "lib/async/deadline.h"
@@ -45,6 +46,7 @@ class QemuDriver final : public VmDriver {
   [[nodiscard]] GuestCapabilities capabilities() const override {
     return {.shared_fs = true, .hot_plug = false};
   }
+  [[nodiscard]] DiskPlug* disk_plug() override { return disks_ ? disks_.get() : nullptr; }
 
  private:
   qemu::Machine& machine(const char* tried) {
@@ -54,6 +56,7 @@ class QemuDriver final : public VmDriver {
 
   asio::any_io_executor executor_;
   std::shared_ptr<qemu::Machine> machine_;
+  std::unique_ptr<qemu::QemuDiskPlug> disks_;
 };
 
 Awaitable<> QemuDriver::start(VmSpec spec) {
@@ -75,7 +78,10 @@ Awaitable<> QemuDriver::start(VmSpec spec) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!failure) co_return;
+  if (!failure) {
+    if (!spec.ports.empty()) disks_ = std::make_unique<qemu::QemuDiskPlug>(machine, spec.block);
+    co_return;
+  }
   // Cleaning up comes to its end even when the start was given up from outside.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   const Error error = to_error(failure);

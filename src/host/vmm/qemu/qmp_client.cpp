@@ -99,6 +99,12 @@ Awaitable<> QmpClient::give_descriptor(std::string name, int fd) {
   co_await call("getfd", arguments, fd);
 }
 
+Awaitable<> QmpClient::add_to_set(uint32_t set, std::string opaque, int fd) {
+  const std::string arguments =
+      R"({"fdset-id":)" + std::to_string(set) + R"(,"opaque":)" + json_quote(opaque) + "}";
+  co_await call("add-fd", arguments, fd);
+}
+
 Awaitable<std::string> QmpClient::call(std::string name, std::string arguments, int fd) {
   const auto self = shared_from_this();
   if (closed_) throw Error(*closed_);

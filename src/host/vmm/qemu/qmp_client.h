@@ -35,6 +35,8 @@ class QmpClient : public std::enable_shared_from_this<QmpClient> {
   Awaitable<std::string> execute(std::string name, std::string arguments = {});
   // Gives QEMU a descriptor under a name (getfd); it stays open here too.
   Awaitable<> give_descriptor(std::string name, int fd);
+  // Adds a descriptor to a numbered set, /dev/fdset/<set> (add-fd); it stays open here too.
+  Awaitable<> add_to_set(uint32_t set, std::string opaque, int fd);
   // Ends the connection; everything under way fails.
   void close();
 
