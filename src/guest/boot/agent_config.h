@@ -26,6 +26,8 @@ struct AgentConfig {
   bool debug_console = false;
   // vsock port of the debug console, 0 = on /dev/console.
   uint32_t debug_console_port = 0;
+  // vsock port of connections to ports inside the guest, 0 = none.
+  uint32_t forward_port = 0;
   // Bytes, 0 = the kernel's default.
   uint32_t container_pipe_size = 0;
   CgroupLayout cgroups = CgroupLayout::kUnified;

@@ -39,7 +39,7 @@ TEST(CommandLine, EveryUsedKeyChangesItsField) {
   const auto config = parse_command_line(
       "agent.log=debug "
       "agent.server_addr=unix:///run/a agent.hotplug_timeout=9 "
-      "agent.container_pipe_size=65536 agent.log_vport=1025 agent.debug_console "
+      "agent.container_pipe_size=65536 agent.log_vport=1025 agent.forward_vport=1030 agent.debug_console "
       "agent.debug_console_vport=1026 "
       "systemd.unified_cgroup_hierarchy=0 agent.devmode");
   ASSERT_TRUE(config);
@@ -48,6 +48,7 @@ TEST(CommandLine, EveryUsedKeyChangesItsField) {
   EXPECT_EQ(config->hotplug_timeout.count(), 9);
   EXPECT_EQ(config->container_pipe_size, 65536U);
   EXPECT_EQ(config->log_port, 1025U);
+  EXPECT_EQ(config->forward_port, 1030U);
   EXPECT_TRUE(config->debug_console);
   EXPECT_EQ(config->debug_console_port, 1026U);
   EXPECT_EQ(config->cgroups, CgroupLayout::kHybrid);

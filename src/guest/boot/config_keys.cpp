@@ -26,6 +26,8 @@ constexpr std::array kKeys = {
         [](AgentConfig& c, const Value& v) { c.debug_console = v.flag; }},
     Key{"debug_console_vport", "", ValueKind::kPort, "",
         [](AgentConfig& c, const Value& v) { c.debug_console_port = static_cast<uint32_t>(v.number); }},
+    Key{"forward_vport", "", ValueKind::kPort, "",
+        [](AgentConfig& c, const Value& v) { c.forward_port = static_cast<uint32_t>(v.number); }},
     Key{"hotplug_timeout", "", ValueKind::kSeconds, "",
         [](AgentConfig& c, const Value& v) { c.hotplug_timeout = std::chrono::seconds(v.number); }},
     Key{"cdi_timeout", "", ValueKind::kSeconds, "", kIgnored},

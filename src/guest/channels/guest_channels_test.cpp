@@ -3,6 +3,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -16,6 +17,7 @@
 #include <boost/asio/write.hpp>
 
 #include "guest/channels/debug_console.h"
+#include "guest/channels/forward_port.h"
 #include "guest/channels/log_port.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -162,6 +164,67 @@ TEST_F(Channels, LongLinesAreDropped) {
   std::string text;
   EXPECT_TRUE(read_until(*reader, text, "small"));
   EXPECT_EQ(text.find("ggg"), std::string::npos);
+}
+
+// The request for a port of 127.0.0.1.
+std::string forward_request(uint16_t port) {
+  std::string request(10, '\0');
+  request += "\xff\xff\x7f";
+  request += std::string(2, '\0') + '\1';
+  request += static_cast<char>(port >> 8);
+  request += static_cast<char>(port & 255);
+  return request;
+}
+
+TEST_F(Channels, ForwardToAPort) {
+  UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(::bind(server.get(), name, size), 0);
+  ASSERT_EQ(::listen(server.get(), 1), 0);
+  ASSERT_EQ(::getsockname(server.get(), name, &size), 0);
+  tasks_.spawn("forward", serve_forwards(listener(), tasks_));
+  const auto host = connect();
+  const std::string request = forward_request(ntohs(address.sin_port)) + "ping";
+  asio::co_spawn(io_, asio::async_write(*host, asio::buffer(request), asio::use_awaitable), asio::detached);
+  std::string text;
+  ASSERT_TRUE(read_until(*host, text, std::string(1, '\0')));
+  {
+    const UniqueFd peer(::accept4(server.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    ASSERT_TRUE(peer);
+    ASSERT_EQ(::send(peer.get(), "pong", 4, 0), 4);
+    ASSERT_TRUE(read_until(*host, text, "pong"));
+    std::array<char, 8> got{};
+    ASSERT_EQ(::recv(peer.get(), got.data(), got.size(), 0), 4);
+    EXPECT_STREQ(got.data(), "ping");
+    // The end of one direction is passed on.
+    ::shutdown(host->native_handle(), SHUT_WR);
+    io_.restart();
+    io_.run_for(std::chrono::milliseconds(50));
+    EXPECT_EQ(::recv(peer.get(), got.data(), got.size(), 0), 0);
+  }
+  EXPECT_FALSE(read_until(*host, text, "more"));
+  // A port where nobody listens any more.
+  server.reset();
+  const auto again = connect();
+  asio::co_spawn(io_, asio::async_write(*again, asio::buffer(request), asio::use_awaitable), asio::detached);
+  text.clear();
+  EXPECT_FALSE(read_until(*again, text, "never"));
+  EXPECT_EQ(text, std::string(1, static_cast<char>(ECONNREFUSED)));
+}
+
+TEST_F(Channels, AForwardWithoutAWholeRequestEnds) {
+  tasks_.spawn("forward", serve_forwards(listener(), tasks_));
+  const auto host = connect();
+  asio::co_spawn(io_, asio::async_write(*host, asio::buffer("short", 5), asio::use_awaitable),
+                 asio::detached);
+  ::shutdown(host->native_handle(), SHUT_WR);
+  std::string text;
+  EXPECT_FALSE(read_until(*host, text, "x"));
+  EXPECT_EQ(text, "");
 }
 
 TEST_F(Channels, AShellOnATerminal) {

@@ -17,6 +17,7 @@
 #include "guest/boot/power.h"
 #include "guest/boot/reaper.h"
 #include "guest/channels/debug_console.h"
+#include "guest/channels/forward_port.h"
 #include "guest/channels/log_port.h"
 #include "guest/rpc/acceptor.h"
 #include "guest/rpc/container_service.h"
@@ -141,6 +142,11 @@ class Agent {
         UniqueFd listener = listen_on_port(config.log_port);
         tasks_.spawn("log port", log_port_.run(std::move(listener), tasks_));
         log::set_sink(log_port_.sink(boot::console_sink(options_.role)));
+      });
+    }
+    if (config.forward_port != 0) {
+      open("port-forward", [&] {
+        tasks_.spawn("port-forward", channels::serve_forwards(listen_on_port(config.forward_port), tasks_));
       });
     }
     if (!config.debug_console) return;

@@ -136,6 +136,10 @@ Awaitable<> SandboxImpl::start_vm() {
   const PhaseTimer timer("vmm");
   vmm::VmSpec spec = plan_vm(config_.id, config_.config, run_dir_.path());
   spec.boot.command_line = config::guest_command_line(config_.config);
+  if (network_->has_listeners()) {
+    spec.boot.command_line +=
+        " " + std::string(network::kForwardParameter) + "=" + std::to_string(network::kForwardPort);
+  }
   spec.shares.push_back(share_->spec());
   spec.nics = network_->nics();
   vmm::VsockSpec vsock;

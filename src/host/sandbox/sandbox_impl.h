@@ -138,6 +138,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::unique_ptr<vsock::Transport> transport_;
   std::unique_ptr<share_fs::ShareFs> share_;
   std::unique_ptr<network::Network> network_;
+  std::unique_ptr<network::PortForward> port_forward_;
   std::shared_ptr<agent::AgentClient> agent_;
   bool vm_started_ = false;
 

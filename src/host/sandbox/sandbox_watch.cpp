@@ -30,6 +30,11 @@ void SandboxImpl::start_watchers() {
   watchers_.spawn("agent connection", watch_agent());
   watchers_.spawn("out of memory", watch_oom());
   watchers_.spawn("health", probe_health());
+  if (auto listeners = network_->take_listeners()) {
+    port_forward_ =
+        std::make_unique<network::PortForward>(executor_, std::move(*listeners), transport_->dialer());
+    watchers_.spawn("port-forward", port_forward_->run());
+  }
 }
 
 void SandboxImpl::fail(const std::string& cause) {

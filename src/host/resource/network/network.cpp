@@ -75,6 +75,16 @@ void Network::wire_in_thread() {
       nic.vhost = kernel::open_vhost_net(nic.queues.size());
     nics_.push_back(std::move(nic));
   }
+  listen_in_thread();
+}
+
+void Network::listen_in_thread() {
+  try {
+    listeners_ = listen_everywhere();
+  } catch (const Error& error) {
+    log::info("what connects to localhost in the pod's network namespace does not reach the guest",
+              {{"error", error.message()}});
+  }
 }
 
 void Network::save(const std::vector<Trace>& traces) {
@@ -119,6 +129,7 @@ Awaitable<> Network::tell_guest(std::shared_ptr<agent::AgentClient> agent) const
 
 Awaitable<> Network::release() {
   nics_.clear();
+  listeners_.reset();
   const std::vector<Trace> traces = std::exchange(traces_, {});
   if (traces.empty()) co_return;
   co_await in_thread([&] {

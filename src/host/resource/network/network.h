@@ -5,10 +5,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/agent/agent_client.h"
 #include "host/resource/network/netns.h"
+#include "host/resource/network/port_forward.h"
 #include "host/resource/network/wiring.h"
 #include "host/vmm/vm_spec.h"
 #include "lib/async/awaitable.h"
@@ -36,6 +38,10 @@ class Network {
   Awaitable<> prepare();
   // What the VM gets; the descriptors stay this object's until vmm_started().
   [[nodiscard]] std::vector<vmm::NicSpec> nics() const;
+  // What is connected to in the pod's namespace on the node; none where the kernel cannot tell or it was
+  // taken.
+  [[nodiscard]] bool has_listeners() const { return listeners_.has_value(); }
+  std::optional<PodListeners> take_listeners() { return std::exchange(listeners_, std::nullopt); }
   // The VMM holds the taps now: they end with it.
   void vmm_started();
   // Interfaces, neighbours, routes. A NIC that the guest has not found yet is asked for again, ten times in a
@@ -55,12 +61,14 @@ class Network {
   };
 
   void wire_in_thread();
+  void listen_in_thread();
   void save(const std::vector<Trace>& traces);
 
   NetworkConfig config_;
   std::optional<NetnsId> id_;
   Plan plan_;
   std::vector<Nic> nics_;
+  std::optional<PodListeners> listeners_;
   std::vector<Trace> traces_;
 };
 
