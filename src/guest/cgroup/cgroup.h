@@ -17,27 +17,18 @@
 #include "guest/cgroup/stats.h"
 #include "lib/async/awaitable.h"
 #include "lib/fd/unique_fd.h"
+#include "lib/linux/cgroup_layout.h"
 #include "lib/oci/spec.h"
 
 namespace kata::cgroup {
 
-enum class Version { kV1, kV2 };
+using Version = kernel::CgroupVersion;
+using Hierarchy = kernel::CgroupLayout;
 
-// What is mounted where. In a hybrid layout v1 is used for the controllers and the v2 mount is left alone.
-struct Hierarchy {
-  Version version = Version::kV2;
-  // Where the v2 hierarchy is mounted; empty in v1.
-  std::string unified;
-  // v1: controller name to mount point ("memory" → "/sys/fs/cgroup/memory"). Named hierarchies are left out.
-  std::map<std::string, std::string> controllers;
-
-  // Looks at the mounts at and below `root`. kFailedPrecondition when there is no cgroup mount at all.
-  static Hierarchy detect(const std::string& root = "/sys/fs/cgroup");
-};
-
-// The path below the hierarchy that an OCI cgroupsPath names: "/a/b" as it is, "slice:prefix:name" (systemd's
-// form) as nested folders, empty = "/<id>". kInvalidArgument for "..".
-std::string path_of(std::string_view cgroups_path, std::string_view id);
+// See kernel::cgroup_path().
+inline std::string path_of(std::string_view cgroups_path, std::string_view id) {
+  return kernel::cgroup_path(cgroups_path, id);
+}
 
 // What removal, freezing and killing wait for at most.
 constexpr auto kRemoveLimit = std::chrono::seconds(5);

@@ -9,6 +9,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "host/resource/cgroup/sandbox_cgroup.h"
 #include "host/resource/network/network.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/run_dir.h"
@@ -52,6 +53,16 @@ std::vector<RecordedProcess> unrecorded_processes(const std::string& sandbox_id)
   return found;
 }
 
+// What was killed just now may still be on its way out of them.
+Awaitable<> remove_cgroups(std::vector<std::string> folders, Teardown& teardown) {
+  try {
+    const auto files = node_cgroup::NodeFiles::kernel();
+    co_await node_cgroup::SandboxCgroup::remove(*files, std::move(folders), teardown);
+  } catch (const Error& error) {
+    teardown.failed("control groups", error.message());
+  }
+}
+
 }  // namespace
 
 Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id, Duration limit) {
@@ -68,6 +79,7 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
   for (const RecordedProcess& process : unrecorded_processes(sandbox_id)) {
     teardown.step("ending process", [&] { kill_recorded(process); });
   }
+  if (const auto state = load_state(run_dir.state_file())) co_await remove_cgroups(state->cgroups, teardown);
   try {
     auto clean = [sandbox_id, journal = run_dir.network_journal()] {
       Teardown steps("leftovers of sandbox " + sandbox_id,

@@ -21,12 +21,21 @@ void edit_namespaces(oci::Linux& config) {
 
 void edit_resources(oci::Linux& config) {
   if (!config.resources) return;
+  config.resources = guest_resources(*std::move(config.resources));
   config.resources->devices.clear();
   config.resources->block_io.reset();
   config.resources->network.reset();
 }
 
 }  // namespace
+
+oci::Resources guest_resources(oci::Resources resources) {
+  if (resources.cpu) {
+    resources.cpu->cpus.clear();
+    resources.cpu->mems.clear();
+  }
+  return resources;
+}
 
 bool shares_sandbox_pids(const oci::Spec& spec) {
   if (!spec.linux_config) return false;

@@ -23,6 +23,9 @@ struct GuestSpecRules {
 // Pure: the changed copy. Host paths of mounts are not touched here (host/resource/share_fs does that).
 oci::Spec guest_spec(oci::Spec spec, const GuestSpecRules& rules);
 
+// The limits of an update as the guest gets them: CPU sets are the node's, its CPUs are not the guest's.
+oci::Resources guest_resources(oci::Resources resources);
+
 // Whether the container wants the sandbox's pid namespace: its pid entry names a path.
 bool shares_sandbox_pids(const oci::Spec& spec);
 

@@ -30,6 +30,8 @@ oci::Spec full_spec() {
   config.resources->pids_limit = 7;
   config.resources->cpu.emplace();
   config.resources->cpu->shares = 512;
+  config.resources->cpu->cpus = "1";
+  config.resources->cpu->mems = "0";
   spec.linux_config = config;
   return spec;
 }
@@ -40,6 +42,8 @@ TEST(GuestSpecTest, OnlyWhatTheGuestMayKnowTravels) {
   const oci::Spec spec = guest_spec(full_spec(), rules);
   EXPECT_EQ(spec.root->path, "/run/x/rootfs");
   EXPECT_TRUE(spec.root->readonly);
+  EXPECT_EQ(spec.linux_config->resources->cpu->cpus, "");
+  EXPECT_EQ(spec.linux_config->resources->cpu->mems, "");
   EXPECT_TRUE(spec.hooks.prestart.empty());
   EXPECT_EQ(spec.hooks.start_container.size(), 1U);
   ASSERT_EQ(spec.linux_config->namespaces.size(), 2U);

@@ -99,6 +99,7 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   run_dir_.create();
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
+  enter_cgroup(spec);
   driver_ = parts_.make_driver(config_.config.hypervisor_name, executor_);
   co_await both(prepare_transport(), prepare_network(spec));
   share_ = std::make_unique<share_fs::ShareFs>(executor_, share_config());
@@ -106,6 +107,14 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   co_await both(prepare_share(), start_vm());
   co_await connect_agent();
   co_await set_up_guest(spec);
+}
+
+void SandboxImpl::enter_cgroup(const oci::Spec& spec) {
+  const PhaseTimer timer("cgroup");
+  resources_.enter(config_.config, spec, [this](std::vector<std::string> folders) {
+    state_.cgroups = std::move(folders);
+    save_state(run_dir_.state_file(), state_);
+  });
 }
 
 Awaitable<> SandboxImpl::prepare_transport() {
@@ -151,11 +160,13 @@ Awaitable<> SandboxImpl::start_vm() {
   spec.vsock = std::move(vsock);
   // Every helper process maps the guest's memory.
   spec.memory.shared = true;
+  spec.cgroup_procs = resources_.vmm_entry_files();
   co_await driver_->start(std::move(spec));
   vm_started_ = true;
   record("vmm", driver_->pid());
   transport_->vmm_started();
   network_->vmm_started();
+  co_await resources_.vm_started(*driver_);
 }
 
 Awaitable<std::string> SandboxImpl::boot_failure_reason() {
@@ -282,6 +293,7 @@ Awaitable<> SandboxImpl::tear_down() {
   if (network_) co_await step("undoing the network", network_->release(), 3s);
   if (transport_) co_await step("ending the vsock device", transport_->release(), 3s);
   if (share_) co_await step("releasing the shared tree", share_->release(), 5s);
+  co_await step("leaving the control groups", resources_.release(teardown), 3s);
   teardown.step("removing the run folder", [&] { run_dir_.remove(); });
 }
 

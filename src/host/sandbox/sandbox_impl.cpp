@@ -106,6 +106,7 @@ SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config,
       events_(std::move(events)),
       parts_(std::move(parts)),
       run_dir_(config_.id, parts_.run_root),
+      resources_(config_.id, parts_.make_cgroup),
       boot_mutex_(executor_),
       stopped_(executor_),
       watchers_(executor_,
@@ -170,6 +171,7 @@ Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
   std::exception_ptr failure;
   try {
     co_await target->init->open_stdio(plan_stdio(config_.config, config_.containerd_namespace));
+    resources_.set_container(target->id, target->spec);
     co_await create_in_guest(target);
   } catch (...) {
     failure = std::current_exception();
@@ -228,6 +230,7 @@ Awaitable<> SandboxImpl::roll_back(std::shared_ptr<Container> target) {
 }
 
 void SandboxImpl::forget(const std::string& id) {
+  resources_.erase_container(id);
   containers_.erase(id);
   std::erase(order_, id);
 }
@@ -243,6 +246,7 @@ Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exe
   if (exec_id.empty()) {
     co_await agent()->start_container(container_id);
     if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
+    resources_.settle();
   } else {
     co_await start_exec(target, subject);
   }
@@ -417,7 +421,9 @@ Awaitable<> SandboxImpl::update(std::string container_id, oci::Resources resourc
   if (target->init->stopped())
     throw Error(Code::kFailedPrecondition, "container " + container_id + " has ended");
   const auto client = agent();
-  co_await client->update_container(container_id, std::move(resources));
+  co_await client->update_container(container_id, guest_resources(resources));
+  resources_.update_container(container_id, resources);
+  resources_.settle();
 }
 
 Awaitable<ContainerStats> SandboxImpl::stats(std::string container_id) {

@@ -17,6 +17,7 @@
 #include "host/sandbox/guest_spec.h"
 #include "host/sandbox/run_dir.h"
 #include "host/sandbox/sandbox.h"
+#include "host/sandbox/sandbox_resources.h"
 #include "host/sandbox/state_file.h"
 #include "host/vmm/vm_driver.h"
 #include "host/vsock/transport.h"
@@ -32,6 +33,7 @@ struct SandboxParts {
       make_driver = vmm::make_driver;
   std::function<Awaitable<std::unique_ptr<vsock::Transport>>(vsock::TransportConfig)> make_transport =
       vsock::Transport::prepare;
+  MakeCgroup make_cgroup = make_node_cgroup;
   std::string run_root = "/run/kata";
   std::string share_base = std::string(share_fs::kShareBase);
 };
@@ -83,6 +85,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   // sandbox_boot.cpp
   Awaitable<> ensure_booted(const oci::Spec& spec);
   Awaitable<> boot(const oci::Spec& spec);
+  void enter_cgroup(const oci::Spec& spec);
   Awaitable<> start_vm();
   Awaitable<> prepare_transport();
   Awaitable<> prepare_share();
@@ -121,6 +124,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   SandboxParts parts_;
   RunDir run_dir_;
   SandboxState state_;
+  SandboxResources resources_;
   Phase phase_ = Phase::kNew;
   // Why the VM ended by itself; empty if it did not.
   std::string failure_;

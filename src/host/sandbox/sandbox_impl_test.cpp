@@ -22,6 +22,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include "host/resource/cgroup/fake_node_files.h"
 #include "host/vmm/fake_driver.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -208,6 +209,7 @@ class SandboxTest : public testing::Test {
     if (dir_.empty()) return;
     if (sandbox_) run(sandbox_->stop());
     EXPECT_FALSE(std::filesystem::exists(dir_ + "/run/s1"));
+    EXPECT_THAT(cgroup_files_->folders, testing::IsEmpty());
     EXPECT_FALSE(std::filesystem::exists(dir_ + "/share/s1"));
     EXPECT_THAT(kernel::mounts_below(dir_), testing::IsEmpty());
     agent_->close();
@@ -220,6 +222,12 @@ class SandboxTest : public testing::Test {
     SandboxParts parts;
     parts.run_root = dir_ + "/run";
     parts.share_base = dir_ + "/share";
+    parts.make_cgroup = [this](node_cgroup::CgroupPlan plan) {
+      kernel::CgroupLayout layout{.version = kernel::CgroupVersion::kV1,
+                                  .unified = {},
+                                  .controllers = {{"cpu", "/c/cpu"}, {"memory", "/c/memory"}}};
+      return std::make_unique<node_cgroup::SandboxCgroup>(cgroup_files_, std::move(layout), std::move(plan));
+    };
     parts.make_driver = [this](const std::string&, const asio::any_io_executor& executor) {
       auto driver = std::make_unique<vmm::FakeDriver>(executor);
       driver_ = driver.get();
@@ -265,6 +273,7 @@ class SandboxTest : public testing::Test {
 
   asio::io_context context_;
   std::string dir_;
+  std::shared_ptr<node_cgroup::FakeNodeFiles> cgroup_files_ = std::make_shared<node_cgroup::FakeNodeFiles>();
   std::string last_message_;
   std::optional<Error> start_error_;
   std::shared_ptr<RecordingSink> sink_ = std::make_shared<RecordingSink>();

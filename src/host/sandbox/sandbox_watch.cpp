@@ -50,7 +50,16 @@ void SandboxImpl::fail(const std::string& cause) {
 
 Awaitable<> SandboxImpl::watch_vm() {
   const auto exit = co_await driver_->wait();
-  fail(exit.reason);
+  const std::string out_of_memory = exit.status.signal == SIGKILL ? resources_.out_of_memory() : "";
+  if (out_of_memory.empty()) {
+    fail(exit.reason);
+    co_return;
+  }
+  // To whoever asks for the reason of a container's end this one is no other than the guest's own.
+  for (const auto& [id, target] : containers_) {
+    if (!target->init->stopped()) events_->on_oom(id);
+  }
+  fail(exit.reason + ": " + out_of_memory);
 }
 
 Awaitable<> SandboxImpl::watch_guest_panic() {
@@ -190,6 +199,8 @@ Awaitable<> SandboxImpl::supervise_init(std::shared_ptr<Container> target) {
   co_await end_execs(target);
   co_await clean_up_container(target);
   if (init->stopped()) co_return;
+  resources_.erase_container(target->id);
+  resources_.settle();
   init->finish(end);
   report_exit(*init);
   co_await init->close_streams();

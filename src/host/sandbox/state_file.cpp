@@ -48,10 +48,13 @@ void save_state(const std::string& path, const SandboxState& state) {
     processes.push_back(
         json::object{{"role", process.role}, {"pid", process.pid}, {"start_time", process.start_time}});
   }
+  json::array cgroups;
+  for (const std::string& folder : state.cgroups) cgroups.emplace_back(folder);
   const json::object root{{"version", SandboxState::kVersion},
                           {"sandbox_id", state.sandbox_id},
                           {"containerd_namespace", state.containerd_namespace},
-                          {"processes", std::move(processes)}};
+                          {"processes", std::move(processes)},
+                          {"cgroups", std::move(cgroups)}};
   write_file_atomic(path, json::serialize(root));
 }
 
@@ -68,6 +71,10 @@ std::optional<SandboxState> load_state(const std::string& path) {
       state.processes.push_back({.role = json::value_to<std::string>(process.at("role")),
                                  .pid = process.at("pid").to_number<pid_t>(),
                                  .start_time = process.at("start_time").to_number<uint64_t>()});
+    }
+    if (const json::value* cgroups = root.if_contains("cgroups")) {
+      for (const json::value& folder : cgroups->as_array())
+        state.cgroups.push_back(json::value_to<std::string>(folder));
     }
     return state;
   } catch (const std::exception&) {

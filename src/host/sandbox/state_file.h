@@ -23,6 +23,8 @@ struct SandboxState {
   std::string sandbox_id;
   std::string containerd_namespace;
   std::vector<RecordedProcess> processes;
+  // Folders of control groups that were not there before, parents first.
+  std::vector<std::string> cgroups;
 };
 
 // Atomic: a crash leaves the old or the new state.

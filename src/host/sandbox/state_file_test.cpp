@@ -28,12 +28,15 @@ class StateFileTest : public testing::Test {
 TEST_F(StateFileTest, RoundTripAndWhatDoesNotParse) {
   const std::string path = dir_ + "/state.json";
   EXPECT_FALSE(load_state(path));
-  SandboxState state{
-      .sandbox_id = "s1", .containerd_namespace = "default", .processes = {{"vmm", 42, 1234567890123}}};
+  SandboxState state{.sandbox_id = "s1",
+                     .containerd_namespace = "default",
+                     .processes = {{"vmm", 42, 1234567890123}},
+                     .cgroups = {"/c/a", "/c/a/b"}};
   save_state(path, state);
   const auto loaded = load_state(path);
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->sandbox_id, "s1");
+  EXPECT_EQ(loaded->cgroups, state.cgroups);
   ASSERT_EQ(loaded->processes.size(), 1U);
   EXPECT_EQ(loaded->processes[0].pid, 42);
   EXPECT_EQ(loaded->processes[0].start_time, 1234567890123U);

@@ -11,6 +11,7 @@
 #include "host/config/guest_command_line.h"
 #include "host/config/key_rows.h"
 #include "host/config/testing.h"
+#include "host/sandbox/sandbox_resources.h"
 #include "host/vmm/qemu/command_line.h"
 
 namespace kata::sandbox {
@@ -118,6 +119,10 @@ std::string show_sandbox(const config::Config& config) {
          " device=" + transport.device_program + " " + show_network(config);
 }
 
+std::string show_cgroups(const config::Config& config) {
+  return "overhead=" + node_cgroup::plan_cgroups("/a", "sb1", cgroup_placement(config)).overhead + " ";
+}
+
 std::string show_stdio(const config::Config& config) {
   return "drain=" +
          std::to_string(
@@ -147,6 +152,7 @@ const ShownRow kAgentRows[] = {
 
 const ShownRow kSandboxRows[] = {
     {"runtime.stdio_drain_timeout_ms", "stdio_drain_timeout_ms = 321", "drain=321 ", show_stdio},
+    {"runtime.sandbox_cgroup_only", "sandbox_cgroup_only = true", "overhead= ", show_cgroups},
     {"agent.server_port", "server_port = 4711", "port=4711 ", show_sandbox},
     {"agent.health_check_request_timeout_ms", "health_check_request_timeout_ms = 1234", "health=1234 ",
      show_sandbox},

@@ -28,6 +28,7 @@ struct GuestCapabilities {
 class HotPlug;
 class DiskPlug;
 class Balloon;
+class CpuMemory;
 class Pause;
 class Snapshot;
 
@@ -59,6 +60,8 @@ class VmDriver {
   // Null before start() and where nothing can be plugged into a running VM.
   [[nodiscard]] virtual DiskPlug* disk_plug() { return nullptr; }
   [[nodiscard]] virtual Balloon* balloon() { return nullptr; }
+  // Null before start(); see cpu_memory.h.
+  [[nodiscard]] virtual CpuMemory* cpu_memory() { return nullptr; }
   [[nodiscard]] virtual Pause* pause() { return nullptr; }
   [[nodiscard]] virtual Snapshot* snapshot() { return nullptr; }
 };

@@ -1,11 +1,14 @@
-#include <algorithm>
+#include "lib/linux/cgroup_layout.h"
 
-#include "guest/cgroup/cgroup.h"
+#include <algorithm>
+#include <array>
+#include <vector>
+
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
 
-namespace kata::cgroup {
+namespace kata::kernel {
 namespace {
 
 // Controllers among the words of a v1 mount's super block options ("rw,cpu,cpuacct").
@@ -51,11 +54,11 @@ std::string slice_path(std::string_view slice) {
 
 }  // namespace
 
-Hierarchy Hierarchy::detect(const std::string& root) {
-  const auto mounts = kernel::parse_mountinfo(read_file("/proc/self/mountinfo"));
+CgroupLayout CgroupLayout::detect(const std::string& root) {
+  const auto mounts = parse_mountinfo(read_file("/proc/self/mountinfo"));
   if (!mounts) throw mounts.error();
-  Hierarchy found;
-  for (const kernel::MountEntry& mount : *mounts) {
+  CgroupLayout found;
+  for (const MountEntry& mount : *mounts) {
     if (mount.mount_point != root && !mount.mount_point.starts_with(root + "/")) continue;
     if (mount.fstype == "cgroup2" && found.unified.empty()) found.unified = mount.mount_point;
     if (mount.fstype != "cgroup") continue;
@@ -64,7 +67,7 @@ Hierarchy Hierarchy::detect(const std::string& root) {
     }
   }
   if (!found.controllers.empty()) {
-    found.version = Version::kV1;
+    found.version = CgroupVersion::kV1;
     found.unified.clear();
   } else if (found.unified.empty()) {
     throw Error(Code::kFailedPrecondition, "no cgroup hierarchy is mounted at or below " + root);
@@ -72,7 +75,7 @@ Hierarchy Hierarchy::detect(const std::string& root) {
   return found;
 }
 
-std::string path_of(std::string_view cgroups_path, std::string_view id) {
+std::string cgroup_path(std::string_view cgroups_path, std::string_view id) {
   if (std::count(cgroups_path.begin(), cgroups_path.end(), ':') == 2 && !cgroups_path.starts_with('/')) {
     const size_t first = cgroups_path.find(':');
     const size_t second = cgroups_path.find(':', first + 1);
@@ -90,4 +93,4 @@ std::string path_of(std::string_view cgroups_path, std::string_view id) {
   return path.empty() ? "/" + std::string(id) : path;
 }
 
-}  // namespace kata::cgroup
+}  // namespace kata::kernel
