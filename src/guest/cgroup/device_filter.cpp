@@ -137,9 +137,13 @@ UniqueFd load(const std::vector<uint64_t>& code) {
   attributes.insns = reinterpret_cast<uint64_t>(code.data());
   attributes.insn_cnt = static_cast<uint32_t>(code.size());
   attributes.license = reinterpret_cast<uint64_t>(kLicense);
-  UniqueFd program(bpf(BPF_PROG_LOAD, attributes));
-  if (!program) throw_errno("loading the device rules (eBPF)");
-  return program;
+  // The kernel's verifier gives up with EAGAIN when a signal comes, such as that of an ended container.
+  constexpr int kAttempts = 100;
+  for (int attempt = 1;; ++attempt) {
+    UniqueFd program(bpf(BPF_PROG_LOAD, attributes));
+    if (program) return program;
+    if (errno != EAGAIN || attempt == kAttempts) throw_errno("loading the device rules (eBPF)");
+  }
 }
 
 }  // namespace
