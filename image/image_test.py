@@ -76,6 +76,20 @@ class Cpio(unittest.TestCase):
 
 
 class Modules(unittest.TestCase):
+    def test_unsigned(self):
+        end = b"~Module signature appended~\n"
+        signed = b"\x7fELF code" + b"s" * 40 + bytes(8) + (40).to_bytes(4, "big") + end
+        rows = [
+            ("signed", signed, b"\x7fELF code"),
+            ("not signed", b"\x7fELF code", b"\x7fELF code"),
+            ("empty", b"", b""),
+            ("only the words", end, end),
+            ("signature larger than the file", b"x" + bytes(8) + (999).to_bytes(4, "big") + end, None),
+        ]
+        for name, data, expected in rows:
+            with self.subTest(name):
+                self.assertEqual(modules.unsigned(data), data if expected is None else expected)
+
     def test_load_order(self):
         contents = {"vsock.ko.xz": "", "common.ko.gz": "vsock", "transport-x.ko": "common,vsock,fuse", "lone.ko": ""}
         rows = [

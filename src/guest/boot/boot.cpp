@@ -79,6 +79,7 @@ Booted boot(Role role, const std::string& config_path) {
   if (role == Role::kInit) {
     ModulePlan plan = read_module_plan(kModuleList, kDeviceModuleList);
     for (const std::string& path : plan.first) load_module(path);
+    booted.device_modules = std::move(plan.devices);
     booted.remaining_modules = std::move(plan.later);
     booted.times.modules_loaded = boot_clock_ns();
   }

@@ -26,8 +26,8 @@ struct Booted {
   ListenAddress address;
   UniqueFd listener;
   BootTimes times;
-  // Kernel modules that are still to be loaded (modules.h).
-  std::vector<std::string> remaining_modules;
+  // Kernel modules that are still to be loaded, in this order (modules.h).
+  std::vector<std::string> device_modules, remaining_modules;
 };
 
 // Brings the guest up as kInit, reads the configuration (`config_path` not empty: that file instead of

@@ -17,6 +17,7 @@
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
+#include "lib/linux/controllers.h"
 #include "lib/log/log.h"
 
 namespace kata::boot {
@@ -74,24 +75,6 @@ void mount_optional(const EarlyMount& entry) {
 
 void link(const char* target, const char* path) {
   if (::symlink(target, path) != 0 && errno != EEXIST) log::warning("link left out", {{"path", path}});
-}
-
-// Delegates every controller to the children of the root, one by one: one that cannot be is no reason to lose
-// the rest.
-void enable_controllers(const std::string& root) {
-  std::string controllers = read_file(root + "/cgroup.controllers", 4096);
-  size_t at = 0;
-  while (at < controllers.size()) {
-    const size_t end = controllers.find_first_of(" \n", at);
-    const std::string name = controllers.substr(at, end - at);
-    at = end == std::string::npos ? controllers.size() : end + 1;
-    if (name.empty()) continue;
-    try {
-      write_existing(root + "/cgroup.subtree_control", "+" + name);
-    } catch (const Error& error) {
-      log::warning("cgroup controller not delegated", {{"controller", name}, {"error", error.message()}});
-    }
-  }
 }
 
 // The names of the v1 controllers that the kernel has and that are switched on.
@@ -155,7 +138,10 @@ void mount_working_filesystems(CgroupLayout layout) {
     return;
   }
   mount_early({"cgroup2", "/sys/fs/cgroup", "cgroup2", kSafe, "nsdelegate"});
-  enable_controllers("/sys/fs/cgroup");
+  kernel::delegate_controllers("/sys/fs/cgroup", [](std::string_view name, const Error& error) {
+    log::warning("cgroup controller not delegated",
+                 {{"controller", std::string(name)}, {"error", error.message()}});
+  });
 }
 
 void bring_loopback_up() {

@@ -31,7 +31,7 @@ ModulePlan plan_modules(std::vector<std::string> paths) {
     return path.find("vsock", path.rfind('/') + 1) != std::string::npos;
   };
   const auto cut = std::find_if(paths.rbegin(), paths.rend(), of_vsock).base();
-  return {.first = {paths.begin(), cut}, .later = {cut, paths.end()}};
+  return {.first = {paths.begin(), cut}, .devices = {}, .later = {cut, paths.end()}};
 }
 
 std::vector<std::string> modules_for(std::string_view list, const std::vector<std::string>& devices) {
@@ -67,7 +67,7 @@ ModulePlan read_module_plan(const std::string& list_path, const std::string& dev
   if (::access(device_list_path.c_str(), R_OK) == 0) {
     const std::vector<std::string> devices = virtio_devices("/sys/bus/virtio/devices");
     for (std::string& path : modules_for(read_file(device_list_path, kLimit), devices))
-      plan.later.push_back(std::move(path));
+      plan.devices.push_back(std::move(path));
   }
   return plan;
 }

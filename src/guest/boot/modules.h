@@ -12,10 +12,11 @@ inline constexpr const char* kModuleList = "/lib/modules/kata-modules.load";
 // The paths of the list: one a line, in the order of loading; blank lines and '#' comments are passed over.
 std::vector<std::string> parse_module_list(std::string_view text);
 
-// The list in two parts: what the agent's socket needs (everything up to the last module of vsock), and the
-// rest, which can wait until the socket listens.
+// The list in parts: what the agent's socket needs (everything up to the last module of vsock), what devices
+// need that are there (network), loaded as soon as the socket listens, and the rest, which no start of a
+// container waits for unless it asks for something that may be in there.
 struct ModulePlan {
-  std::vector<std::string> first, later;
+  std::vector<std::string> first, devices, later;
 };
 ModulePlan plan_modules(std::vector<std::string> paths);
 

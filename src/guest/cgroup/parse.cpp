@@ -45,12 +45,6 @@ std::optional<Device> device_of(std::string_view text) {
 
 }  // namespace
 
-std::vector<std::string_view> parse_words(std::string_view text) {
-  std::vector<std::string_view> words;
-  for (std::string_view word = next_word(text); !word.empty(); word = next_word(text)) words.push_back(word);
-  return words;
-}
-
 std::optional<uint64_t> parse_number(std::string_view text) {
   const std::string_view word = next_word(text);
   if (word == "max") return std::numeric_limits<uint64_t>::max();

@@ -17,8 +17,6 @@ namespace kata::cgroup {
 std::optional<uint64_t> parse_number(std::string_view text);
 // Numbers separated by white space, like cpuacct.usage_percpu. Ends at the first word that is none.
 std::vector<uint64_t> parse_numbers(std::string_view text);
-// Words between white space, like cgroup.controllers; views into `text`.
-std::vector<std::string_view> parse_words(std::string_view text);
 // cgroup.procs.
 std::vector<pid_t> parse_pids(std::string_view text);
 // "key value" lines, like memory.stat and cgroup.events. Lines of another form are left out.

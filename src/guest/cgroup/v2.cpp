@@ -4,32 +4,22 @@
 #include <string_view>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "guest/cgroup/inotify.h"
 #include "guest/cgroup/parse.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
+#include "lib/linux/controllers.h"
 
 namespace kata::cgroup {
 namespace {
 
-// Makes every controller that there is available to the children of `folder`. One that refuses (a busy folder
-// of another manager) is left: the limit that needs it says so then.
-void enable_controllers(const Folder& folder) {
-  const std::string available = folder.read_if_there("cgroup.controllers").value_or("");
-  const std::string enabled = " " + folder.read_if_there("cgroup.subtree_control").value_or("");
-  for (const std::string_view word : parse_words(available)) {
-    const std::string name(word);
-    if (enabled.find(" " + name + " ") != std::string::npos ||
-        enabled.find(" " + name + "\n") != std::string::npos)
-      continue;
-    try {
-      folder.write("cgroup.subtree_control", "+" + name);
-    } catch (const Error&) {
-      continue;
-    }
-  }
+// One that refuses (a busy folder of another manager) is left: the limit that needs it says so then.
+void enable_controllers(const std::string& folder) {
+  if (::access((folder + "/cgroup.controllers").c_str(), R_OK) != 0) return;
+  kernel::delegate_controllers(folder, [](std::string_view, const Error&) {});
 }
 
 }  // namespace
@@ -42,10 +32,10 @@ std::unique_ptr<Cgroup> make_v2(const asio::any_io_executor& executor, const Hie
 UnifiedCgroup::UnifiedCgroup(asio::any_io_executor executor, const Hierarchy& hierarchy,
                              const std::string& path)
     : executor_(std::move(executor)), folder_(hierarchy.unified + path) {
-  enable_controllers(Folder(hierarchy.unified));
+  enable_controllers(hierarchy.unified);
   for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
     owned_.make_parent(hierarchy.unified, path.substr(0, slash));
-    enable_controllers(Folder(hierarchy.unified + path.substr(0, slash)));
+    enable_controllers(hierarchy.unified + path.substr(0, slash));
   }
   owned_.make(hierarchy.unified, path);
   directory_ = open_file(folder_.path(), O_RDONLY | O_DIRECTORY);

@@ -39,6 +39,9 @@ namespace {
 
 // Answers that are under way may still leave.
 constexpr std::chrono::seconds kFlushLimit{2};
+// Modules that nobody waits for are loaded when the first container has had the time to start: each holds the
+// processor for longer than most calls.
+constexpr std::chrono::seconds kModuleDelay{1};
 
 class Agent {
  public:
@@ -49,6 +52,8 @@ class Agent {
         reaper_(io_.get_executor()),
         signals_(io_.get_executor(), SIGTERM, SIGINT),
         stop_(io_.get_executor()),
+        device_modules_loaded_(io_.get_executor()),
+        modules_wanted_(io_.get_executor()),
         modules_loaded_(io_.get_executor()),
         sandbox_(io_.get_executor(), booted_.config),
         uevents_(io_.get_executor()),
@@ -57,6 +62,8 @@ class Agent {
                  .config = booted_.config,
                  .role = options.role,
                  .times = booted_.times,
+                 .device_modules_loaded = device_modules_loaded_,
+                 .modules_wanted = modules_wanted_,
                  .modules_loaded = modules_loaded_,
                  .stop = [this] { stop_.set(); }},
         tasks_(io_.get_executor(), [](std::string_view task, const Error& error) {
@@ -91,7 +98,7 @@ class Agent {
     Acceptor acceptor(io_.get_executor(), std::move(booted_.listener), booted_.address, server_);
     tasks_.spawn("accepting connections", acceptor.run(tasks_));
     open_channels();
-    co_await load_modules();
+    tasks_.spawn("kernel modules", load_modules());
     co_await stop_.wait();
     server_->stop();
     tasks_.cancel();
@@ -171,11 +178,24 @@ class Agent {
   }
 
   // One module a turn of the event loop: calls that come meanwhile are answered in between.
-  Awaitable<> load_modules() {
-    for (const std::string& path : booted_.remaining_modules) {
+  Awaitable<> load(const std::vector<std::string>& paths) {
+    for (const std::string& path : paths) {
       co_await asio::post(io_.get_executor(), asio::use_awaitable);
       boot::load_module(path);
     }
+  }
+
+  Awaitable<> load_modules() {
+    co_await load(booted_.device_modules);
+    device_modules_loaded_.set();
+    if (!booted_.remaining_modules.empty()) {
+      try {
+        co_await with_deadline(modules_wanted_.wait(), kModuleDelay, "need of kernel modules");
+      } catch (const Error& nobody_asked) {
+        if (nobody_asked.code() != Code::kDeadlineExceeded) throw;
+      }
+    }
+    co_await load(booted_.remaining_modules);
     modules_loaded_.set();
   }
 
@@ -186,6 +206,8 @@ class Agent {
   boot::Reaper reaper_;
   asio::signal_set signals_;
   Event stop_;
+  Event device_modules_loaded_;
+  Event modules_wanted_;
   Event modules_loaded_;
   sandbox::Sandbox sandbox_;
   device::UeventWatcher uevents_;

@@ -1,11 +1,26 @@
 #include "guest/rpc/agent_context.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "guest/device/block_device.h"
 #include "guest/device/pci_path.h"
 
 namespace kata::rpc {
+
+Awaitable<> AgentContext::need_modules() {
+  modules_wanted.set();
+  co_await modules_loaded.wait();
+}
+
+Awaitable<> AgentContext::need_modules_for(const std::vector<storage::Storage>& storages) {
+  // The kernel has these built in.
+  const auto plain = [](const storage::Storage& storage) {
+    return storage.driver == "virtio-fs" || storage.driver == "ephemeral" || storage.driver == "local" ||
+           storage.driver == "watchable-bind";
+  };
+  if (!std::ranges::all_of(storages, plain)) co_await need_modules();
+}
 
 Awaitable<std::string> AgentContext::find_device(std::string type, std::string address) {
   device::Lookup lookup = device::block_lookup(type, address);

@@ -19,7 +19,10 @@ struct AgentContext {
   const boot::AgentConfig& config;
   boot::Role role;
   boot::BootTimes times;
-  // Set once all kernel modules of the image are loaded.
+  // Set once the kernel modules of the devices that are there are loaded.
+  Event& device_modules_loaded;
+  // The rest of the image's modules is loaded when nothing else is to be done, or at once when this is set.
+  Event& modules_wanted;
   Event& modules_loaded;
   // Ends the agent after the answer.
   std::function<void()> stop;
@@ -27,6 +30,10 @@ struct AgentContext {
   // Answered GetMetrics calls.
   uint64_t scrapes = 0;
 
+  // Returns when every kernel module of the image is loaded.
+  Awaitable<> need_modules();
+  // The same, if attaching one of these may need a module.
+  Awaitable<> need_modules_for(const std::vector<storage::Storage>& storages);
   // The guest's node of a device, waited for as long as agent.hotplug_timeout says. `type` is a storage
   // driver or device type.
   Awaitable<std::string> find_device(std::string type, std::string address);

@@ -1,5 +1,7 @@
 #include "guest/rpc/container_service.h"
 
+#include <algorithm>
+
 #include "guest/device/device.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/proto_check.h"
@@ -47,6 +49,10 @@ Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerR
                                   .target_path = mount.dst_path()});
   }
   spec.sandbox_pidns = request.sandbox_pidns();
+  co_await context.need_modules_for(spec.storages);
+  const auto overlay = [](const oci::Mount& mount) { return mount.type == "overlay"; };
+  if (!request.devices().empty() || std::ranges::any_of(spec.spec.mounts, overlay))
+    co_await context.need_modules();
   device::complete_device_modes(spec.spec);
   spec.prepare_devices = [&context, devices = devices_from_proto(request.devices())](oci::Spec& target) {
     return device::add_devices(devices, finder_of(context), target);

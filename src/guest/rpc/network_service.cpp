@@ -60,7 +60,7 @@ Awaitable<> update_interface(AgentContext& context, const grpc::UpdateInterfaceR
                              types::Interface& response) {
   if (!request.has_interface()) throw Error(Code::kInvalidArgument, "interface is missing");
   // The NIC's driver may still be under way.
-  co_await context.modules_loaded.wait();
+  co_await context.device_modules_loaded.wait();
   const types::Interface& wanted = request.interface();
   std::string link;
   // A link that was just plugged is known by its place until it has its hardware address.

@@ -26,7 +26,8 @@ Awaitable<> create_sandbox(AgentContext& context, const grpc::CreateSandboxReque
   spec.guest_hook_path = request.guest_hook_path();
   for (const auto& module : request.kernel_modules())
     spec.kernel_modules.push_back({.name = module.name(), .parameters = strings(module.parameters())});
-  co_await context.modules_loaded.wait();
+  if (!spec.kernel_modules.empty()) co_await context.need_modules();
+  co_await context.need_modules_for(spec.storages);
   co_await context.sandbox.create(std::move(spec));
 }
 

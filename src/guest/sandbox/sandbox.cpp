@@ -65,7 +65,7 @@ Awaitable<> Sandbox::set_up(const SandboxSpec& spec) {
   make_folders(kRunRoot);
   for (const KernelModule& module : spec.kernel_modules)
     co_await load_kernel_module(module.name, module.parameters);
-  namespaces_ = co_await create_shared_namespaces(spec.hostname);
+  namespaces_ = create_shared_namespaces(spec.hostname);
   // They stay until the sandbox ends, whatever their `shared` says: no container owns them.
   co_await storages_.add(spec.storages, storage_context(""));
   guest_hooks_ = scan_guest_hooks(spec.guest_hook_path);

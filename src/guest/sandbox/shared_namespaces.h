@@ -12,9 +12,9 @@ struct SharedNamespaces {
   std::string uts, ipc;
 };
 
-// Makes both in a child process (the agent's own namespaces never change) and sets the hostname in the new
-// one (empty = left as it is).
-Awaitable<SharedNamespaces> create_shared_namespaces(std::string hostname);
+// Makes both, visiting them with the calling thread, and sets the hostname in the new one (empty = left as it
+// is).
+SharedNamespaces create_shared_namespaces(const std::string& hostname);
 // Unmounts and removes them; best effort.
 void release_shared_namespaces(const SharedNamespaces& namespaces);
 

@@ -106,6 +106,11 @@ Awaitable<> mount_storage(const Storage& storage, const std::string& source,
   // Counted as made before it is tried: a child that is killed half way may have mounted.
   made.mounts.push_back(target);
   auto body = [=] { mount_now(source, target, fstype, parsed); };
+  // The kernel's own memory: nobody to wait for, and a child process costs more than the mount.
+  if (fstype == "tmpfs" || fstype == "hugetlbfs") {
+    body();
+    co_return;
+  }
   co_await run_in_child(std::move(body), kMountLimit, "storage " + storage.driver);
 }
 
