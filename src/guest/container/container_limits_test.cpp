@@ -1,6 +1,7 @@
 // Limits and cgroups, by effect.
 #include <csignal>
 #include <filesystem>
+#include <sys/time.h>
 
 #include "guest/container/testing/box.h"
 #include "lib/async/deadline.h"
@@ -213,6 +214,28 @@ TEST_F(UnifiedTest, DeviceRulesByProgram) {
     EXPECT_EQ(output.out, row.out) << output.err;
     drive(container->destroy());
   }
+}
+
+// The verifier gives up when a signal comes: the load is tried again.
+TEST_F(UnifiedTest, DeviceRulesDespiteSignals) {
+  struct sigaction nothing{};
+  struct sigaction before{};
+  nothing.sa_handler = [](int) {};
+  ASSERT_EQ(::sigaction(SIGALRM, &nothing, &before), 0);
+  auto launch = shell("true");
+  const auto container = running(unified_, launch);
+  const itimerval often{.it_interval = {.tv_sec = 0, .tv_usec = 200},
+                        .it_value = {.tv_sec = 0, .tv_usec = 200}};
+  const itimerval never{};
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &often, nullptr), 0);
+  oci::Resources change;
+  for (int minor = 0; minor < 200; ++minor) {
+    change.devices.push_back({.allow = true, .type = "c", .major = 1, .minor = minor, .access = "r"});
+    EXPECT_NO_THROW(container->update(change));
+  }
+  ::setitimer(ITIMER_REAL, &never, nullptr);
+  ::sigaction(SIGALRM, &before, nullptr);
+  drive(container->destroy());
 }
 
 TEST_F(UnifiedTest, DeviceRulesCanBeReplaced) {
