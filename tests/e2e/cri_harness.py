@@ -127,20 +127,21 @@ class Container:
 
 
 class Pod:
-    def __init__(self, test, name="pod", network=POD, pid=CONTAINER, hostname="podhost", annotations=None, security=None, **linux):
+    def __init__(self, test, name="pod", network=POD, pid=CONTAINER, hostname="podhost", annotations=None, security=None, config=None, **linux):
         self.logs = os.path.join(test.folder, f"logs-{name}")
         os.makedirs(self.logs)
         self.namespaces = {"network": network, "pid": pid}
         self.config = {"metadata": {"name": name, "uid": f"uid-{name}", "namespace": "default"}, "logDirectory": self.logs,
                        "hostname": "" if network == NODE else hostname, "annotations": annotations or {},
                        "dnsConfig": {"servers": ["192.0.2.53"], "searches": ["test.example"], "options": ["ndots:3"]},
-                       "linux": {"securityContext": {"namespaceOptions": self.namespaces, **(security or {})}, **linux}}
+                       "linux": {"securityContext": {"namespaceOptions": self.namespaces, **(security or {})}, **linux}, **(config or {})}
         self.id = CLIENT.call("RunPodSandbox", config=self.config, runtimeHandler=handler())["podSandboxId"]
         test.ids.append(self.id)
 
-    def create(self, *command, name="main", attempt=0, security=None, mounts=(), **config):
-        linux = {"securityContext": {"namespaceOptions": self.namespaces, **(security or {})}, **config.pop("linux", {})}
-        wanted = {"metadata": {"name": name, "attempt": attempt}, "image": {"image": image.NAME}, "command": list(command),
+    def create(self, *command, name="main", attempt=0, security=None, mounts=(), picture=image.NAME, namespaces=None, **config):
+        linux = {"securityContext": {"namespaceOptions": {**self.namespaces, **(namespaces or {})}, **(security or {})},
+                 **config.pop("linux", {})}
+        wanted = {"metadata": {"name": name, "attempt": attempt}, "image": {"image": picture}, "command": list(command),
                   "logPath": name + ".log", "mounts": list(mounts), "linux": linux, **config}
         answer = CLIENT.call("CreateContainer", podSandboxId=self.id, config=wanted, sandboxConfig=self.config)
         return Container(self, answer["containerId"], name)

@@ -117,10 +117,10 @@ class Containerd:
         self.ctr("image", "import", archive, check=True)
         os.unlink(archive)
 
-    def import_pod_images(self):
-        """The busybox image and the pause image, for pods."""
+    def import_pod_images(self, *further):
+        """The busybox image and the pause image, for pods; or `further` images (bytes of image.build) instead."""
         archive = os.path.join(self.folder, "pod.tar")
-        for data in (image.build(), image.build(cri.PAUSE, ("sleep", "2147483647"))):
+        for data in further or (image.build(), image.build(cri.PAUSE, ("sleep", "2147483647"))):
             with open(archive, "wb") as file:
                 file.write(data)
             self.ctr("image", "import", archive, check=True, namespace=cri.NAMESPACE)

@@ -70,8 +70,8 @@ def _layers(busybox):
     return [layer.finish() for layer in (first, second, third)]
 
 
-def build(name=NAME, command=("sh",), further_layers=0):
-    """Returns the bytes of the OCI layout tar of an image called `name` that runs `command`.
+def build(name=NAME, command=("sh",), further_layers=0, user=""):
+    """Returns the bytes of the OCI layout tar of an image called `name` that runs `command` as `user`.
 
     `further_layers` of one small file each lie on top.
     """
@@ -90,7 +90,8 @@ def build(name=NAME, command=("sh",), further_layers=0):
         diff_ids.append("sha256:" + hashlib.sha256(plain).hexdigest())
         layers.append(blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(plain, 6, mtime=0)))
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids},
-              "config": {"Env": ["PATH=/bin:/usr/bin"], "Cmd": list(command), "WorkingDir": "/"}}
+              "config": {"Env": ["PATH=/bin:/usr/bin"], "Cmd": list(command), "WorkingDir": "/",
+                         **({"User": user} if user else {})}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": blob("application/vnd.oci.image.config.v1+json", json.dumps(config).encode()), "layers": layers}
     described = blob("application/vnd.oci.image.manifest.v1+json", json.dumps(manifest).encode())

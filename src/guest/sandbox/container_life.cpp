@@ -7,6 +7,7 @@
 #include "guest/sandbox/sandbox.h"
 #include "lib/async/deadline.h"
 #include "lib/log/log.h"
+#include "lib/oci/pod_annotations.h"
 
 namespace kata::sandbox {
 namespace {
@@ -50,7 +51,13 @@ void Sandbox::place_in_namespaces(ContainerSpec& spec) {
   std::erase_if(config.namespaces,
                 [](const oci::Namespace& n) { return n.type == "pid" || n.type == "network"; });
   oci::Namespace pid{.type = "pid", .path = {}};
-  if (spec.sandbox_pidns) pid.path = shared_pid_namespace(spec.id);
+  const auto target = spec.spec.annotations.find(oci::kPidTarget);
+  if (target != spec.spec.annotations.end()) {
+    const auto process = find_container(target->second, Code::kNotFound)->init();
+    pid.path = "/proc/" + std::to_string(process->pid()) + "/ns/pid";
+  } else if (spec.sandbox_pidns) {
+    pid.path = shared_pid_namespace(spec.id);
+  }
   config.namespaces.push_back(std::move(pid));
   // The shared namespace has the sandbox's name.
   if (!namespaces_.uts.empty()) spec.spec.hostname.clear();

@@ -14,6 +14,7 @@
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/log/log.h"
+#include "lib/oci/pod_annotations.h"
 
 namespace kata::sandbox {
 namespace {
@@ -198,6 +199,28 @@ void SandboxImpl::add_pod_sysctls(oci::Spec& spec) const {
     spec.linux_config->sysctl.try_emplace(key, value);
 }
 
+// A path for the pid namespace stands for the pod's shared one or, in a pod whose containers have their own,
+// for another container's (a debug container). Every path names the same process, the VMM: which container is
+// meant can be told only if there is just one.
+std::optional<std::string> SandboxImpl::pid_target(const Container& joining) const {
+  if (!shares_sandbox_pids(joining.spec)) return std::nullopt;
+  std::vector<std::string> own;
+  for (const auto& [id, other] : containers_) {
+    const auto kind = config::read_cri_annotations(other->spec.annotations, id).kind;
+    if (id != joining.id && kind == config::ContainerKind::kPodContainer && other->in_guest &&
+        !other->init->stopped() && !shares_sandbox_pids(other->spec))
+      own.push_back(id);
+  }
+  if (own.size() == 1) return own.front();
+  if (!own.empty()) {
+    log::warning(
+        "the container asks for the processes of another one, and there are several with their own: a VM's "
+        "containers cannot be told apart by pid, it sees the pod's",
+        {{"container", joining.id}});
+  }
+  return std::nullopt;
+}
+
 Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // The rootfs is put together while the VM boots.
   co_await both(ensure_booted(target->spec), mount_rootfs(target));
@@ -209,6 +232,7 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   setup.sandbox_pidns = shares_sandbox_pids(target->spec);
   setup.spec = guest_spec(target->spec, rules);
   add_pod_sysctls(setup.spec);
+  if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec);
   const auto client = agent();
   if (agent::needs_extras(target->spec)) {

@@ -74,6 +74,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::shared_ptr<Process> process(const std::string& container_id, const std::string& exec_id) const;
   std::shared_ptr<agent::AgentClient> agent() const;
   void add_pod_sysctls(oci::Spec& spec) const;
+  [[nodiscard]] std::optional<std::string> pid_target(const Container& joining) const;
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);

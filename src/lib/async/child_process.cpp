@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <linux/close_range.h>
+#include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -108,6 +109,8 @@ void place_descriptors(const Prepared& prepared, int report_fd) {
     // The parent may have gone between fork and prctl: then nobody would send the signal.
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent) fail(report_fd, 3);
   }
+  if (command.rights_of_others == Command::RightsOfOthers::kKept)
+    ::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
   ::execvpe(prepared.argv[0], prepared.argv.data(), prepared.env.data());
   fail(report_fd, 4);
   ::_exit(127);

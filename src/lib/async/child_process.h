@@ -46,6 +46,10 @@ struct Command {
   // Whether the child is killed when its parent thread ends (PR_SET_PDEATHSIG).
   enum class ParentDeath { kIgnore, kKill };
   ParentDeath parent_death = ParentDeath::kIgnore;
+  // What a child that is root may still do while it takes on other user ids (capabilities(7),
+  // SECBIT_NO_SETUID_FIXUP). kKept is tried: without the right to it the child runs as usual.
+  enum class RightsOfOthers { kUsual, kKept };
+  RightsOfOthers rights_of_others = RightsOfOthers::kUsual;
   // cgroup.procs or tasks files that the child writes itself into before it runs the program.
   std::vector<std::string> join_cgroups;
 };

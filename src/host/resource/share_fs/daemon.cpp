@@ -67,6 +67,10 @@ StartedVirtiofsd start_virtiofsd(const asio::any_io_executor& executor, Flavour 
   command.inherit = {options.listen_fd};
   command.session = Command::Session::kOwn;
   command.join_cgroups = cgroup_procs;
+  // Files are made as the guest's user, but without the supplementary groups that let this user make them
+  // (fsGroup): whether it may is the guest kernel's decision, which was asked first. The Rust program sees to
+  // it by itself.
+  if (flavour == Flavour::kC) command.rights_of_others = Command::RightsOfOthers::kKept;
   std::string text;
   for (const std::string& argument : command.argv) text += (text.empty() ? "" : " ") + argument;
   log::debug("starting virtiofsd", {{"command", text}});
