@@ -14,6 +14,7 @@
 #include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
 #include "host/config/sizing.h"
+#include "host/sandbox/phase_timer.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
 #include "lib/async/both.h"
@@ -30,23 +31,6 @@ using std::chrono_literals::operator""ms;
 
 constexpr uint32_t kStatusLost = 255;
 constexpr uint32_t kStatusKilled = 128 + SIGKILL;
-
-// Logs how long a phase of the start took.
-class PhaseTimer {
- public:
-  explicit PhaseTimer(const char* phase) : phase_(phase), begin_(std::chrono::steady_clock::now()) {}
-  ~PhaseTimer() {
-    const auto passed = std::chrono::steady_clock::now() - begin_;
-    log::debug(
-        "phase of the start",
-        {{"phase", phase_},
-         {"us", std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(passed).count())}});
-  }
-
- private:
-  const char* phase_;
-  TimePoint begin_;
-};
 
 // A container without a name of its own shows the node's, as with any runtime.
 std::string host_name() {

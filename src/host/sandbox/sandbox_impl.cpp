@@ -8,6 +8,7 @@
 #include "host/config/cri_annotations.h"
 #include "host/resource/volume/bind_volumes.h"
 #include "host/sandbox/agent_errors.h"
+#include "host/sandbox/phase_timer.h"
 #include "host/sandbox/vm_plan.h"
 #include "lib/async/both.h"
 #include "lib/async/deadline.h"
@@ -234,6 +235,7 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   add_pod_sysctls(setup.spec);
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec);
+  const PhaseTimer timer("container create");
   const auto client = agent();
   if (agent::needs_extras(target->spec)) {
     constexpr size_t kConfigLimit = size_t{3} << 20;
@@ -268,6 +270,7 @@ Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exe
     throw Error(Code::kFailedPrecondition, subject->name() + " cannot be started: it was started before");
   }
   if (exec_id.empty()) {
+    const PhaseTimer timer("container start");
     co_await agent()->start_container(container_id);
     if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
     resources_.settle();
