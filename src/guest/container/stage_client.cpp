@@ -89,12 +89,13 @@ std::unique_ptr<StageClient> StageClient::start(const asio::any_io_executor& exe
 
 Awaitable<std::optional<Packet>> StageClient::receive() {
   for (;;) {
+    // The stage has hardly ever spoken already, and an exception is the dearest way to learn that.
+    co_await socket_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
     try {
       co_return receive_packet(socket_.native_handle());
     } catch (const Error& error) {
       if (error.errno_value() != EAGAIN) throw;
     }
-    co_await socket_.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
   }
 }
 

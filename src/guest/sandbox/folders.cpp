@@ -32,6 +32,8 @@ void make_folders(const std::string& path) {
 }
 
 void remove_tree(const std::string& path) {
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0 && errno == ENOENT) return;
   try {
     for (const std::string& mount : kernel::mounts_below(path)) kernel::unmount_detach(mount);
   } catch (const Error& error) {

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "lib/async/child_process.h"
@@ -18,8 +19,17 @@ namespace {
 
 constexpr size_t kMountinfoLimit = size_t{4} << 20;
 
+// Cheaper than the list of all mounts, and most often the answer.
+bool is_surely_no_mount_point(const std::string& path) {
+  struct statx info{};
+  if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &info) != 0) return false;
+  return (info.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0;
+}
+
 // The file system type that is mounted on exactly this path, empty when none is.
 std::string mounted_type(const std::string& path) {
+  if (is_surely_no_mount_point(path)) return {};
   const auto entries = kernel::parse_mountinfo(read_file("/proc/self/mountinfo", kMountinfoLimit));
   if (!entries) throw entries.error();
   std::string type;
@@ -105,6 +115,11 @@ Awaitable<> mount_storage(const Storage& storage, const std::string& source,
   const std::string fstype = storage.fstype;
   // Counted as made before it is tried: a child that is killed half way may have mounted.
   made.mounts.push_back(target);
+  // virtiofs sends its first message without waiting for the answer, so nobody can hold this one up.
+  if (fstype == "virtiofs") {
+    mount_now(source, target, fstype, parsed);
+    co_return;
+  }
   auto body = [=] { mount_now(source, target, fstype, parsed); };
   // The kernel's own memory: nobody to wait for, and a child process costs more than the mount.
   if (fstype == "tmpfs" || fstype == "hugetlbfs") {

@@ -8,8 +8,8 @@
 
 namespace kata::sandbox {
 
-// One debug line with the phase and its length in microseconds when it goes out of scope; bench/run --timeline
-// draws them.
+// One debug line with the phase and its length in microseconds when it goes out of scope; bench/run
+// --timeline draws them.
 class PhaseTimer {
  public:
   explicit PhaseTimer(const char* phase) : phase_(phase), begin_(std::chrono::steady_clock::now()) {}

@@ -65,6 +65,8 @@ TEST(DeadlineTest, DurationText) {
   EXPECT_EQ(duration_text(20ms), "20 ms");
   EXPECT_EQ(duration_text(3500ms), "3.5 s");
   EXPECT_EQ(duration_text(30s), "30 s");
+  EXPECT_EQ(duration_text(12345ms), "12.3 s");
+  EXPECT_EQ(duration_text(3600s), "3600 s");
 }
 
 TEST(EventTest, WaitersBeforeAndAfterAreReleased) {

@@ -1,16 +1,14 @@
 #include "lib/async/deadline.h"
 
-#include <array>
-#include <cstdio>
-
 namespace kata {
 
 std::string duration_text(Duration duration) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
   if (milliseconds < 1000) return std::to_string(milliseconds) + " ms";
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.3g s", static_cast<double>(milliseconds) / 1000.0);
-  return text.data();
+  std::string text = std::to_string(milliseconds / 1000);
+  const auto tenths = milliseconds % 1000 / 100;
+  if (tenths != 0) text += "." + std::to_string(tenths);
+  return text + " s";
 }
 
 void throw_deadline_exceeded(const std::string& what, Duration limit) {

@@ -122,12 +122,13 @@ ServerConnection::RunningList::iterator ServerConnection::add_running(uint32_t s
   running->stream = stream;
   if (head.timeout.count() <= 0) return running;
   running->deadline = std::make_unique<asio::steady_timer>(channel_->executor(), head.timeout);
-  auto text = head.method + ": not done within " + duration_text(head.timeout);
   // The timer dies with its entry, and then its handler gets an error and touches nothing.
-  running->deadline->async_wait(
-      [self = shared_from_this(), running, text = std::move(text)](const error_code& error) {
-        if (!error) self->abort(running, Error(Code::kDeadlineExceeded, text));
-      });
+  running->deadline->async_wait([self = shared_from_this(), running, method = head.method,
+                                 limit = head.timeout](const error_code& error) {
+    if (error) return;
+    const std::string text = method + ": not done within " + duration_text(limit);
+    self->abort(running, Error(Code::kDeadlineExceeded, text));
+  });
   return running;
 }
 
