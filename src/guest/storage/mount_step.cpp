@@ -115,14 +115,10 @@ Awaitable<> mount_storage(const Storage& storage, const std::string& source,
   const std::string fstype = storage.fstype;
   // Counted as made before it is tried: a child that is killed half way may have mounted.
   made.mounts.push_back(target);
-  // virtiofs sends its first message without waiting for the answer, so nobody can hold this one up.
-  if (fstype == "virtiofs") {
-    mount_now(source, target, fstype, parsed);
-    co_return;
-  }
   auto body = [=] { mount_now(source, target, fstype, parsed); };
-  // The kernel's own memory: nobody to wait for, and a child process costs more than the mount.
-  if (fstype == "tmpfs" || fstype == "hugetlbfs") {
+  // Nobody to wait for, and a child process costs more than the mount: the kernel's own memory, and virtiofs,
+  // which sends its first message without waiting for the answer.
+  if (fstype == "tmpfs" || fstype == "hugetlbfs" || fstype == "virtiofs") {
     body();
     co_return;
   }
