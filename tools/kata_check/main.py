@@ -1,0 +1,195 @@
+"""Set-up and all tests that this machine can run; ends with one line `N passed, N failed, N skipped`.
+
+usage: tools/check [--fast] [STAGE...]
+
+Stages, in order (default: all): setup lint scripts release guest unit fuzz tidy e2e e2e-2.3
+--fast  leaves out the sanitizers (unit tests from the dev build), fuzzing, tidy and containerd 2.3
+
+KATA_FUZZ_SECONDS (20) is the time of each fuzz target. Logs are kept in build/check. Caches are below ~/.cache/kata-cpp.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from kata_check import counts, steps  # noqa: E402
+from kata_node import newer_containerd, paths  # noqa: E402
+
+REPO = paths.REPO
+SCRIPT_TESTS = ("tools/kata_lint/lint_test.py", "tools/kata_check/counts_test.py", "image/image_test.py", "tests/residue/residue_test.py",
+                "bench/kata_bench/bench_test.py")
+PROGRAMS = ("containerd-shim-kata-v2", "kata-agent", "kata-vsock-device")
+FUZZ_SECONDS = int(os.environ.get("KATA_FUZZ_SECONDS", "20"))
+
+
+class Check:
+    def __init__(self, fast):
+        self.fast = fast
+        self.log = steps.Log(os.path.join(REPO, "build/check"))
+        self.counts = counts.Counts()
+        self.broken = set()  # stages that others need and that failed
+
+    def _one(self, name, status, reason=""):
+        if status == 0:
+            self.counts += counts.Counts(1)
+        else:
+            self.counts += counts.Counts(failed=[f"{name}: {reason or f'exit status {status}'}"])
+        return status == 0
+
+    def _skip(self, name, reason):
+        print(f"== {name}: skipped: {reason}")
+        self.counts += counts.Counts(skipped=[f"{name}: {reason}"])
+
+    def setup(self):
+        status, output = self.log.run("setup", ["tools/setup"], REPO)
+        if status:
+            sys.exit(status)
+        print("   " + output.strip().split("\n")[-1])
+
+    def lint(self):
+        self._one("lint", self.log.run("lint", ["tools/lint", "--no-tidy"], REPO)[0])
+
+    def tidy(self):
+        status, output = self.log.run("clang-tidy on changed files", ["tools/lint"], REPO)
+        if "clang-tidy skipped" in output:
+            self._skip("tidy", output.partition("clang-tidy skipped: ")[2].split("\n")[0])
+        else:
+            self._one("tidy", status)
+
+    def scripts(self):
+        for test in SCRIPT_TESTS:
+            status, output = self.log.run(test, [sys.executable, test, "-v"], REPO, limit=300)
+            self.counts += counts.from_unittest(output, status, test)
+
+    def _build(self, preset):
+        folder = os.path.join(REPO, "build", preset)
+        status, _ = self.log.run(f"configure {preset}", ["cmake", "--preset", preset], REPO)
+        if status == 0:
+            started = time.monotonic()
+            status, _ = self.log.run(f"build {preset}", ["ninja", "-C", folder, "-k", "0"], REPO)
+            print(f"   {preset} build: {time.monotonic() - started:.0f} s")
+        return self._one(f"build {preset}", status)
+
+    def release(self):
+        if not self._build("release"):
+            self.broken.add("release")
+            return
+        for program in PROGRAMS:
+            path = os.path.join(paths.binaries(), program)
+            if os.path.exists(path):
+                print(f"   {program}: {os.path.getsize(path) / 1e6:.2f} MB")
+
+    def guest(self):
+        agent = os.path.join(paths.binaries(), "kata-agent")
+        if not os.path.exists(agent):
+            return self._skip("guest", f"no {os.path.relpath(agent, REPO)}")
+        status, output = self.log.run("guest image", ["image/build", "--out", paths.guest()], REPO)
+        print("   " + "\n   ".join(line for line in output.split("\n") if " MB" in line))
+        if not self._one("guest image", status):
+            return self.broken.add("guest")
+        second = os.path.join(REPO, "build/check/guest-again")
+        status, _ = self.log.run("guest image a second time", ["image/build", "--out", second], REPO)
+        same = status == 0 and all(_read(os.path.join(second, name)) == _read(os.path.join(paths.guest(), name))
+                                   for name in ("vmlinux", "kata-initrd.img"))
+        shutil.rmtree(second, ignore_errors=True)
+        self._one("guest image: same input, same bytes", 0 if same else 1, "the two builds differ")
+
+    def unit(self):
+        preset = "dev" if self.fast else "asan"
+        if not self._build(preset):
+            self.broken.add("unit")
+            return
+        folder = os.path.join(REPO, "build", preset)
+        self.log.run(f"unit tests ({preset})", ["ctest", "--test-dir", folder, "-j", str(os.cpu_count()), "--output-on-failure"], REPO)
+        with open(os.path.join(folder, "Testing/Temporary/LastTest.log"), encoding="utf-8", errors="replace") as file:
+            result = counts.from_ctest(file.read(), "unit tests")
+        print("   " + result.line())
+        self.counts += result
+
+    def fuzz(self):
+        listing = os.path.join(REPO, "build/asan/fuzz_targets.txt")
+        if "unit" in self.broken or not os.path.exists(listing):
+            return self._skip("fuzz", "no sanitizer build")
+        with open(listing, encoding="utf-8") as file:
+            targets = [line.split() for line in file if line.strip()]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for name, status in pool.map(self._fuzz_one, targets):
+                self._one(f"fuzz {name}", status)
+
+    def _fuzz_one(self, target):
+        name, seeds = target[0], target[1:]
+        work = os.path.join(REPO, "build/check/fuzz", name)
+        os.makedirs(work, exist_ok=True)
+        found = [os.path.join(REPO, seed) for seed in seeds if os.path.isdir(os.path.join(REPO, seed))]
+        command = [os.path.join(REPO, "build/asan/bin/fuzz", name), f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+                   "-print_final_stats=1", f"-artifact_prefix={work}/crash-", work, *found]
+        return name, self.log.run(f"fuzz {name} {FUZZ_SECONDS} s", command, REPO, limit=FUZZ_SECONDS + 120)[0]
+
+    def _e2e(self, name, version):
+        missing = [program for program in PROGRAMS if not os.path.exists(os.path.join(paths.binaries(), program))]
+        if missing or self.broken & {"release", "guest"}:
+            return self._skip(name, f"no release binaries or guest ({' '.join(missing) or ' '.join(sorted(self.broken))})")
+        if os.geteuid() != 0:
+            return self._skip(name, "needs root")
+        command = [sys.executable, "tests/e2e/run", "--containerd", version, *(["--smoke"] if self.fast else [])]
+        status, output = self.log.run(name, command, REPO, limit=1500)
+        self.counts += counts.from_unittest(output, status, name)
+
+    def e2e(self):
+        self._e2e("e2e containerd of the distribution", "1.6")
+
+    def e2e_23(self):
+        try:
+            newer_containerd.folder(paths.cache())
+        except newer_containerd.Unavailable as reason:
+            return self._skip("e2e containerd 2.3", str(reason))
+        self._e2e("e2e containerd 2.3", "2.3")
+
+    def finish(self, started):
+        print("\nslowest steps: " + ", ".join(f"{text} {took:.0f} s" for took, text in sorted(self.log.durations, reverse=True)[:8]))
+        for reason in self.counts.skipped:
+            print(f"skipped: {reason}")
+        for name in self.counts.failed:
+            print(f"failed: {name}")
+        print(f"total time: {time.monotonic() - started:.0f} s")
+        print(self.counts.line())
+        return 1 if self.counts.failed or not self.counts.passed else 0
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tools/check", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("stages", nargs="*", metavar="STAGE")
+    arguments = parser.parse_args()
+    check = Check(arguments.fast)
+    stages = {"setup": check.setup, "lint": check.lint, "scripts": check.scripts, "release": check.release, "guest": check.guest,
+              "unit": check.unit, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23}
+    unknown = set(arguments.stages) - set(stages)
+    if unknown:
+        parser.error(f"unknown stage {' '.join(sorted(unknown))}: there are {' '.join(stages)}")
+    left_out = {"fuzz", "tidy", "e2e-2.3"} if arguments.fast else set()
+    started = time.monotonic()
+    for name, stage in stages.items():
+        if name in (arguments.stages or set(stages) - left_out):
+            stage()
+    return check.finish(started)
+
+
+if __name__ == "__main__":
+    os.chdir(REPO)
+    try:
+        sys.exit(main())
+    except subprocess.SubprocessError as error:
+        sys.exit(f"error: tools/check: {error}")
