@@ -158,13 +158,13 @@ class Initrd(unittest.TestCase):
         results = []
         for contents in ({"b.ko.xz": "a", "a.ko": ""}, {"a.ko": "", "b.ko.xz": "a"}):
             with tempfile.TemporaryDirectory() as folder:
-                results.append(initrd.build(agent, module_tree(folder, contents), ["b"], ()))
+                results.append(initrd.build(agent, module_tree(folder, contents), ["b"], (), ()))
         self.assertEqual(results[0], results[1])
 
     def test_contents(self):
         with tempfile.TemporaryDirectory() as folder:
-            data = initrd.build(b"\x7fELF", module_tree(folder, {"b.ko.xz": "a", "a.ko": "", "nic.ko": "a,failover", "failover.ko": ""}), ["b"],
-                                ((1, "nic"),))
+            data = initrd.build(b"\x7fELF", module_tree(folder, {"b.ko.xz": "a", "a.ko": "", "nic.ko": "a,failover", "failover.ko": "", "fs.ko.xz": "nic"}),
+                                ["b"], (("virtio:1", ("nic",)),), (("fs:x", ("fs",)),))
             out = os.path.join(folder, "out")
             os.mkdir(out)
             subprocess.run(["cpio", "-id", "--quiet", "lib/*", "init"], input=data, cwd=out, check=True)
@@ -173,10 +173,12 @@ class Initrd(unittest.TestCase):
             self.assertEqual(paths, ["/lib/modules/9.9/kernel/drivers/a.ko", "/lib/modules/9.9/kernel/drivers/b.ko"])
             with open(os.path.join(out, initrd.DEVICE_LIST), encoding="ascii") as file:
                 entries = [line.split() for line in file]
-            self.assertEqual(entries, [["virtio:1", "/lib/modules/9.9/kernel/drivers/failover.ko"], ["virtio:1", "/lib/modules/9.9/kernel/drivers/nic.ko"]])
+            self.assertEqual(entries, [["virtio:1", "/lib/modules/9.9/kernel/drivers/failover.ko"], ["virtio:1", "/lib/modules/9.9/kernel/drivers/nic.ko"],
+                                       ["fs:x", "/lib/modules/9.9/kernel/drivers/failover.ko"], ["fs:x", "/lib/modules/9.9/kernel/drivers/nic.ko"],
+                                       ["fs:x", "/lib/modules/9.9/kernel/drivers/fs.ko.xz"]])
             for path in [*paths, *(path for _, path in entries)]:
                 with open(out + path, "rb") as file:
-                    self.assertEqual(file.read(4), b"\x7fELF", "modules are stored plain")
+                    self.assertEqual(file.read(4), b"\xfd7zX" if path.endswith(".xz") else b"\x7fELF", path)
 
     def test_agent_must_be_a_program(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(modules.ModuleError, "not an ELF binary"):

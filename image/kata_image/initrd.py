@@ -7,20 +7,29 @@ from . import cpio, modules
 # tells the VMM about a guest panic at once.
 BOOT_MODULES = ("vmw_vsock_virtio_transport", "overlay", "virtio_balloon", "pvpanic-pci")
 
-# Loaded at boot only by a guest that has such a device: what nobody uses costs 15 ms of boot each under emulation. By virtio
-# device type.
-DEVICE_MODULES = ((1, "virtio_net"),)
+# Loaded only by a guest that needs them: what nobody uses costs 15 ms of boot each under emulation. By the agent's word for the
+# need: a virtio device type (at boot when the device is there, else when one is about to be used), a file system, device-mapper.
+ON_DEMAND_MODULES = (
+    ("virtio:1", ("virtio_net",)),
+    ("virtio:2", ("virtio_blk",)),
+    ("virtio:8", ("virtio_scsi", "sd_mod")),
+    ("fs:erofs", ("erofs",)),
+    ("dm:verity", ("dm_verity",)),
+)
+
+# The same for large and rarely used ones, which stay compressed as the package has them; the kernel unpacks them.
+COMPRESSED_MODULES = (("fs:xfs", ("xfs",)), ("fs:btrfs", ("btrfs",)))
 
 # The agent reads this file at boot and loads the modules in this order: one absolute path a line.
 LOAD_LIST = "lib/modules/kata-modules.load"
 
-# The same with a device in front ("virtio:1 <path>"): loaded when the device is there.
+# The same with the need in front ("virtio:1 <path>").
 DEVICE_LIST = "lib/modules/kata-modules.on-demand"
 
 _FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var", "mnt")
 
 
-def build(agent, tree, boot_modules=BOOT_MODULES, device_modules=DEVICE_MODULES):
+def build(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, compressed=COMPRESSED_MODULES):
     """Returns the initrd's bytes. `agent` is the binary's content, `tree` a modules.ModuleTree.
 
     The archive is not compressed: under emulation unpacking costs more time than reading saves.
@@ -36,14 +45,19 @@ def build(agent, tree, boot_modules=BOOT_MODULES, device_modules=DEVICE_MODULES)
     archive.file("usr/bin/kata-agent", agent, 0o755)
     archive.symlink("init", "usr/bin/kata-agent")
 
-    def add(name):
-        path, data = tree.load(name)
-        target = f"lib/modules/{tree.version}/{path}"
-        archive.file(target, data)
-        return f"/{target}\n"
+    added = {}
+
+    def add(name, form="plain"):
+        if name not in added:
+            path, data = tree.load(name) if form == "plain" else tree.packed(name)
+            added[name] = f"lib/modules/{tree.version}/{path}"
+            archive.file(added[name], data)
+        return f"/{added[name]}\n"
+
+    def lines(needs, form):
+        return [f"{word} {add(name, form)}" for word, tops in needs for name in tree.load_order(tops) if name not in at_boot]
 
     at_boot = tree.load_order(boot_modules)
     archive.file(LOAD_LIST, "".join(add(name) for name in at_boot).encode())
-    lines = [f"virtio:{device} {add(name)}" for device, top in device_modules for name in tree.load_order([top]) if name not in at_boot]
-    archive.file(DEVICE_LIST, "".join(lines).encode())
+    archive.file(DEVICE_LIST, "".join(lines(on_demand, "plain") + lines(compressed, "packed")).encode())
     return archive.write()

@@ -94,6 +94,12 @@ class ModuleTree:
             self._cache[key] = (relative[:relative.index(".ko") + 3], data)
         return self._cache[key]
 
+    def packed(self, name):
+        """Returns (path relative to the version folder, bytes) of the module file as it is."""
+        path = self._files[_canonical(name)]
+        with open(path, "rb") as file:
+            return os.path.relpath(path, self.folder), file.read()
+
     def load_order(self, names):
         """Returns the module names to load, dependencies first, built-in ones left out, in the order of `names`."""
         order = []

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 #include <string_view>
 #include <sys/syscall.h>
 
@@ -59,6 +60,13 @@ std::vector<std::string> virtio_devices(const std::string& bus) {
   return devices;
 }
 
+void load_on_demand(const std::string& word, const std::string& list_path) {
+  static std::set<std::string> done;
+  if (!done.insert(word).second || ::access(list_path.c_str(), R_OK) != 0) return;
+  for (const std::string& path : modules_for(read_file(list_path, size_t{1} << 20), {word}))
+    load_module(path);
+}
+
 ModulePlan read_module_plan(const std::string& list_path, const std::string& device_list_path) {
   constexpr size_t kLimit = size_t{1} << 20;
   ModulePlan plan;
@@ -75,7 +83,10 @@ ModulePlan read_module_plan(const std::string& list_path, const std::string& dev
 void load_module(const std::string& path) {
   try {
     const UniqueFd file = open_file(path, O_RDONLY);
-    if (::syscall(SYS_finit_module, file.get(), "", 0) != 0 && errno != EEXIST)
+    // linux/module.h, MODULE_INIT_COMPRESSED_FILE: the kernel unpacks it.
+    constexpr int kCompressed = 4;
+    const int flags = path.ends_with(".ko") ? 0 : kCompressed;
+    if (::syscall(SYS_finit_module, file.get(), "", flags) != 0 && errno != EEXIST)
       throw_errno("loading " + path);
     log::debug("kernel module loaded", {{"path", path}});
   } catch (const Error& error) {

@@ -27,6 +27,10 @@ std::vector<std::string> modules_for(std::string_view list, const std::vector<st
 // "virtio:1", ...: the devices on the bus folder (/sys/bus/virtio/devices); none when it cannot be read.
 std::vector<std::string> virtio_devices(const std::string& bus);
 
+// Loads the modules that the second list has for a word, once: "virtio:2" when such a disk is about to be
+// used, "fs:erofs" before a mount, "dm:verity". No list, no such word: nothing.
+void load_on_demand(const std::string& word, const std::string& list_path = kDeviceModuleList);
+
 // Reads both lists; no list is an empty plan.
 ModulePlan read_module_plan(const std::string& list_path, const std::string& device_list_path);
 

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
+#include "guest/boot/modules.h"
 #include "guest/device/pci_path.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -118,9 +119,17 @@ Awaitable<std::string> look_until_there(const UeventWatcher& watcher, Lookup loo
   }
 }
 
+// The driver's module, which a guest without disks at its boot does not have yet.
+void load_driver(const std::string& driver) {
+  if (driver == "blk" || driver == "mmioblk" || driver == "blk-ccw") boot::load_on_demand("virtio:2");
+  if (driver == "scsi") boot::load_on_demand("virtio:8");
+  if (driver == "nvdimm") boot::load_on_demand("virtio:27");
+}
+
 }  // namespace
 
 Lookup block_lookup(const std::string& driver, const std::string& address, const DeviceTree& tree) {
+  load_driver(driver);
   if (driver == "blk") return pci_lookup(driver, address, tree);
   if (driver == "blk-ccw") return ccw_lookup(driver, address, tree);
   if (driver == "scsi") return scsi_lookup(driver, address, tree);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "guest/boot/modules.h"
 #include "lib/async/child_process.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -113,6 +114,7 @@ Awaitable<> mount_storage(const Storage& storage, const std::string& source,
   if (is_done(storage, parsed.flags)) co_return;
   const std::string target = storage.mount_point;
   const std::string fstype = storage.fstype;
+  boot::load_on_demand("fs:" + fstype);
   // Counted as made before it is tried: a child that is killed half way may have mounted.
   made.mounts.push_back(target);
   auto body = [=] { mount_now(source, target, fstype, parsed); };

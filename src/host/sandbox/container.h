@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "host/device/container_disks.h"
 #include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/sandbox/process.h"
 #include "host/sandbox/types.h"
@@ -43,6 +44,7 @@ struct Container {
   // What the node holds for it.
   std::unique_ptr<rootfs::MountedRootfs> mounted;
   bool rootfs_shared = false;
+  device::ContainerDisks disks;
   // Guest paths of its shared volumes.
   std::vector<std::string> volumes;
   uint64_t oom_kills = 0;

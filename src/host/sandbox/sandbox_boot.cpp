@@ -14,6 +14,7 @@
 #include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
 #include "host/config/sizing.h"
+#include "host/device/aio.h"
 #include "host/sandbox/phase_timer.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
@@ -80,6 +81,7 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   const PhaseTimer timer("boot");
   const auto kind = config::read_cri_annotations(spec.annotations, config_.id).kind;
   config::apply_limits(config_.config, config::limits_from_spec(spec, kind), config::host_facts());
+  make_disk_manager(spec, {});
   run_dir_.create();
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
@@ -135,6 +137,13 @@ Awaitable<> SandboxImpl::start_vm() {
   }
   spec.shares.push_back(share_->spec());
   spec.nics = network_->nics();
+  disks_->plan_start(spec);
+  if (!spec.disks.empty() || !spec.ports.empty()) {
+    device::AioChoice aio =
+        device::choose_aio(spec.block.aio, spec.block.cache_direct, device::io_uring_problem);
+    if (!aio.warning.empty()) log::info(aio.warning);
+    spec.block.aio = std::move(aio.aio);
+  }
   vmm::VsockSpec vsock;
   vsock.kind = transport_->vhost_user_socket().empty() ? vmm::VsockSpec::Kind::kVhost
                                                        : vmm::VsockSpec::Kind::kVhostUser;
@@ -147,6 +156,7 @@ Awaitable<> SandboxImpl::start_vm() {
   spec.cgroup_procs = resources_.vmm_entry_files();
   co_await driver_->start(std::move(spec));
   vm_started_ = true;
+  disks_->vm_started(driver_->disk_plug());
   record("vmm", driver_->pid());
   transport_->vmm_started();
   network_->vmm_started();

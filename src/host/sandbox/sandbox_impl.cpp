@@ -187,6 +187,8 @@ Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
 }
 
 Awaitable<> SandboxImpl::mount_rootfs(std::shared_ptr<Container> target) {
+  // The guest mounts it.
+  if (!target->disks.rootfs.empty()) co_return;
   const std::string path = target->spec.root ? target->spec.root->path : "rootfs";
   const std::string folder = path.starts_with("/") ? path : target->bundle + "/" + path;
   target->mounted = co_await rootfs::MountedRootfs::prepare(target->rootfs, folder);
@@ -223,18 +225,22 @@ std::optional<std::string> SandboxImpl::pid_target(const Container& joining) con
 }
 
 Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
+  // What is known before the boot is plugged before the boot: that costs nothing.
+  claim_disks(*target);
   // The rootfs is put together while the VM boots.
   co_await both(ensure_booted(target->spec), mount_rootfs(target));
   GuestSpecRules rules = spec_rules(*target);
-  target->rootfs_shared = true;
-  rules.guest_rootfs = share_->share_rootfs(target->id, target->mounted->path());
+  target->rootfs_shared = target->mounted != nullptr;
+  rules.guest_rootfs =
+      target->mounted ? share_->share_rootfs(target->id, target->mounted->path()) : target->disks.rootfs;
   agent::ContainerSetup setup;
   setup.id = target->id;
   setup.sandbox_pidns = shares_sandbox_pids(target->spec);
   setup.spec = guest_spec(target->spec, rules);
   add_pod_sysctls(setup.spec);
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
-  target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec);
+  co_await plug_disks(target, setup);
+  target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec, target->disks.mounts);
   const PhaseTimer timer("container create");
   const auto client = agent();
   if (agent::needs_extras(target->spec)) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/agent/agent_client.h"
+#include "host/device/disk_manager.h"
 #include "host/resource/network/network.h"
 #include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/resource/share_fs/share_fs.h"
@@ -83,6 +84,13 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
   [[nodiscard]] GuestSpecRules spec_rules(const Container& target) const;
 
+  // sandbox_disks.cpp
+  void make_disk_manager(const oci::Spec& spec, const std::vector<rootfs::MountRequest>& rootfs);
+  void claim_disks(Container& target);
+  // Adds what the guest is told of them; rewrites the sources of the spec's mounts.
+  Awaitable<> plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup);
+  Awaitable<> release_disks(std::shared_ptr<Container> target);
+
   // sandbox_boot.cpp
   Awaitable<> ensure_booted(const oci::Spec& spec);
   Awaitable<> boot(const oci::Spec& spec);
@@ -144,6 +152,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::unique_ptr<share_fs::ShareFs> share_;
   std::unique_ptr<network::Network> network_;
   std::unique_ptr<network::PortForward> port_forward_;
+  std::unique_ptr<device::DiskManager> disks_;
   std::shared_ptr<agent::AgentClient> agent_;
   bool vm_started_ = false;
 

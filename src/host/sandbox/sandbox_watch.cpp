@@ -170,6 +170,7 @@ Awaitable<> SandboxImpl::clean_up_container(std::shared_ptr<Container> target) {
   if (std::exchange(target->in_guest, false) && agent_ && agent_->is_open()) {
     co_await step("removing it in the guest", agent_->remove_container(target->id));
   }
+  if (disks_) co_await step("taking out its disks", release_disks(target));
   for (const std::string& path : std::exchange(target->volumes, {})) {
     co_await step("giving back a volume", share_->unshare_path(path));
   }

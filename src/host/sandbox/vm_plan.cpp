@@ -9,6 +9,9 @@
 namespace kata::sandbox {
 namespace {
 
+// Of a disk; QEMU's limit is 1024 vectors.
+constexpr uint64_t kMaxQueues = 256;
+
 vmm::Accelerator accelerator(const std::string& name) {
   if (name == "kvm") return vmm::Accelerator::kKvm;
   if (name == "tcg") return vmm::Accelerator::kTcg;
@@ -41,6 +44,7 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
   spec.boot.initrd = hypervisor.initrd;
   spec.boot.image = hypervisor.image;
   spec.boot.firmware = hypervisor.firmware;
+  spec.block = plan_block(config);
   spec.debug = hypervisor.enable_debug;
   // Quiet unless something goes wrong, and then its last lines are the only words the guest has.
   spec.console = true;
@@ -49,6 +53,51 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
     spec.seccomp_sandbox = !hypervisor.seccomp_sandbox->empty() && *hypervisor.seccomp_sandbox != "off";
   }
   return spec;
+}
+
+vmm::BlockSettings plan_block(const config::Config& config) {
+  const config::HypervisorConfig& hypervisor = config.hypervisor;
+  vmm::BlockSettings block;
+  block.driver = hypervisor.block_device_driver;
+  block.enable_iothreads = hypervisor.enable_iothreads;
+  block.indep_iothreads = hypervisor.indep_iothreads;
+  block.aio = hypervisor.block_device_aio;
+  block.cache_direct = hypervisor.block_device_cache_direct;
+  block.cache_no_flush = hypervisor.block_device_cache_noflush;
+  block.logical_sector = hypervisor.block_device_logical_sector_size;
+  block.physical_sector = hypervisor.block_device_physical_sector_size;
+  // One per processor unless more are asked for.
+  block.queues = std::max(static_cast<uint32_t>(std::min<uint64_t>(hypervisor.num_queues, kMaxQueues)),
+                          static_cast<uint32_t>(std::max(1.0, std::ceil(hypervisor.default_vcpus))));
+  block.queue_size = hypervisor.queue_size;
+  block.max_bytes = hypervisor.disk_rate_limiter_bw_max_rate;
+  block.max_bytes_burst = hypervisor.disk_rate_limiter_bw_one_time_burst.value_or(0);
+  block.max_operations = hypervisor.disk_rate_limiter_ops_max_rate;
+  block.max_operations_burst = hypervisor.disk_rate_limiter_ops_one_time_burst.value_or(0);
+  return block;
+}
+
+device::DiskPolicy plan_disks(const config::Config& config, config::ContainerKind kind,
+                              rootfs::Kind first_rootfs) {
+  const config::HypervisorConfig& hypervisor = config.hypervisor;
+  device::DiskPolicy policy;
+  policy.driver = hypervisor.block_device_driver;
+  const bool has_pci = hypervisor.machine_type.empty() || hypervisor.machine_type.starts_with("q35") ||
+                       hypervisor.machine_type.starts_with("pc-q35");
+  if (hypervisor.disable_block_device_use) {
+    policy.refusal = "block devices are switched off (disable_block_device_use)";
+  } else if (policy.driver != "virtio-blk-pci" && policy.driver != "virtio-scsi") {
+    policy.refusal = "block_device_driver " + policy.driver +
+                     " cannot carry the disks of containers: virtio-blk-pci and virtio-scsi can";
+  } else if (!has_pci) {
+    policy.refusal =
+        "machine type " + hypervisor.machine_type + " has no place for disks of containers: q35 has";
+  }
+  // Each port costs some 10 ms of boot under emulation: a container alone gets all its disks before the boot.
+  if (!has_pci || kind == config::ContainerKind::kSingle) return policy;
+  constexpr uint32_t kPortsOfBlockPods = 8, kPortsOfPods = 2;
+  policy.ports = first_rootfs == rootfs::Kind::kFolder ? kPortsOfPods : kPortsOfBlockPods;
+  return policy;
 }
 
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir) {

@@ -5,7 +5,10 @@
 
 #include "host/agent/messages.h"
 #include "host/config/config.h"
+#include "host/config/cri_annotations.h"
+#include "host/device/disk_manager.h"
 #include "host/resource/network/network.h"
+#include "host/resource/rootfs/block_rootfs.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/guest_spec.h"
 #include "host/sandbox/run_dir.h"
@@ -19,6 +22,12 @@ namespace kata::sandbox {
 // Pure. Everything of the spec that follows from the configuration alone; shares, vsock and kernel command
 // line are the caller's.
 vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config, const std::string& run_dir);
+
+// Pure: how block devices are driven, and what of them a pod may have. A pod whose first container is on
+// disks will have more containers that are.
+vmm::BlockSettings plan_block(const config::Config& config);
+device::DiskPolicy plan_disks(const config::Config& config, config::ContainerKind kind,
+                              rootfs::Kind first_rootfs);
 
 // Pure: how the way to the guest, its shared tree and its first call follow from the configuration.
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir);

@@ -41,6 +41,30 @@ const std::vector<Row>& rows() {
       {"hypervisor.memory_slots", "memory_slots = 7", "slots=7"},
       {"hypervisor.enable_mem_prealloc", "enable_mem_prealloc = true", "prealloc=on"},
       {"hypervisor.enable_hugepages", "enable_hugepages = true", "hugetlb=on"},
+      {"hypervisor.block_device_driver", "block_device_driver = \"virtio-scsi\"\nenable_iothreads = true",
+       "id=scsi-io-thread"},
+      {"hypervisor.enable_iothreads", "enable_iothreads = true\nindep_iothreads = 2", "id=indep_iothread_1"},
+      {"hypervisor.indep_iothreads", "indep_iothreads = 3\nenable_iothreads = true", "id=indep_iothread_2"},
+      {"hypervisor.block_device_aio", "block_device_aio = \"threads\"", R"("aio":"threads")"},
+      {"hypervisor.block_device_cache_direct", "block_device_cache_direct = true", R"("direct":true)"},
+      {"hypervisor.block_device_cache_noflush", "block_device_cache_noflush = true", R"("no-flush":true)"},
+      {"hypervisor.block_device_logical_sector_size",
+       "block_device_logical_sector_size = 512\nblock_device_physical_sector_size = 4096",
+       R"("logical_block_size":512)"},
+      {"hypervisor.block_device_physical_sector_size", "block_device_physical_sector_size = 4096",
+       R"("physical_block_size":4096)"},
+      {"hypervisor.num_queues", "num_queues = 3", R"("num-queues":3)"},
+      {"hypervisor.queue_size", "queue_size = 64", R"("queue-size":64)"},
+      {"hypervisor.disk_rate_limiter_bw_max_rate", "disk_rate_limiter_bw_max_rate = 1000",
+       R"("bps-total":1000)"},
+      {"hypervisor.disk_rate_limiter_bw_one_time_burst",
+       "disk_rate_limiter_bw_one_time_burst = 500\ndisk_rate_limiter_bw_max_rate = 1000",
+       R"("bps-total-max":1500)"},
+      {"hypervisor.disk_rate_limiter_ops_max_rate", "disk_rate_limiter_ops_max_rate = 20",
+       R"("iops-total":20)"},
+      {"hypervisor.disk_rate_limiter_ops_one_time_burst",
+       "disk_rate_limiter_ops_one_time_burst = 5\ndisk_rate_limiter_ops_max_rate = 20",
+       R"("iops-total-max":25)"},
       {"hypervisor.seccomp_sandbox", "seccomp_sandbox = \"on,spawn=deny\"", "-sandbox on,spawn=deny "},
   };
   return kRows;
@@ -50,6 +74,7 @@ std::string command_line(const config::ConfigFolder& folder, const std::string& 
   const config::Config config = folder.load_text(text);
   vmm::VmSpec spec = plan_vm("sb1", config, "/run/x");
   spec.boot.command_line = config::guest_command_line(config);
+  spec.disks = {vmm::DiskSpec{.id = "drive-1", .number = 1, .files = {0}}};
   const vmm::Accelerator accelerator =
       spec.accelerator == vmm::Accelerator::kKvm ? vmm::Accelerator::kKvm : vmm::Accelerator::kTcg;
   std::string line;
@@ -179,6 +204,27 @@ TEST(VmPlan, EachKeyShowsInItsPlan) {
   EXPECT_THAT(keys_without_row(config::Use::kShare, kShareRows), IsEmpty());
   EXPECT_THAT(keys_without_row(config::Use::kAgent, kAgentRows), IsEmpty());
   EXPECT_THAT(keys_without_row(config::Use::kSandbox, kSandboxRows), IsEmpty());
+}
+
+TEST(VmPlan, DisksOfAPod) {
+  const config::ConfigFolder folder;
+  using config::ContainerKind;
+  const auto plan = [&](const std::string& lines, ContainerKind kind, rootfs::Kind first) {
+    return plan_disks(folder.load_text(folder.text(lines)), kind, first);
+  };
+  EXPECT_EQ(plan("", ContainerKind::kSingle, rootfs::Kind::kBlock).ports, 0U);
+  EXPECT_EQ(plan("", ContainerKind::kPodSandbox, rootfs::Kind::kFolder).ports, 2U);
+  EXPECT_EQ(plan("", ContainerKind::kPodSandbox, rootfs::Kind::kLayers).ports, 8U);
+  EXPECT_EQ(plan("", ContainerKind::kPodSandbox, rootfs::Kind::kFolder).refusal, "");
+  struct Row {
+    const char *line, *words;
+  };
+  for (const Row& row : {Row{"disable_block_device_use = true", "switched off"},
+                         Row{"block_device_driver = \"virtio-pmem\"", "virtio-pmem cannot carry"},
+                         Row{"machine_type = \"microvm\"", "machine type microvm"}}) {
+    const device::DiskPolicy policy = plan(row.line, ContainerKind::kSingle, rootfs::Kind::kFolder);
+    EXPECT_THAT(policy.refusal, HasSubstr(row.words)) << row.line;
+  }
 }
 
 TEST(VmPlan, QueuesOfANic) {

@@ -45,11 +45,16 @@ MountKind classify(const oci::Mount& mount) {
   return MountKind::kHostBind;
 }
 
-Awaitable<std::vector<std::string>> share_bind_mounts(share_fs::ShareFs& share, oci::Spec& spec) {
+Awaitable<std::vector<std::string>> share_bind_mounts(
+    share_fs::ShareFs& share, oci::Spec& spec,
+    const std::vector<device::ContainerDisks::MountSource>& on_disks) {
   std::vector<std::string> shared;
   std::exception_ptr failure;
   try {
-    for (oci::Mount& mount : spec.mounts) {
+    for (size_t index = 0; index < spec.mounts.size(); ++index) {
+      if (std::ranges::find(on_disks, index, &device::ContainerDisks::MountSource::index) != on_disks.end())
+        continue;
+      oci::Mount& mount = spec.mounts[index];
       switch (classify(mount)) {
         case MountKind::kGuestOnly:
           break;

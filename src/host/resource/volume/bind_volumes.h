@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "host/device/container_disks.h"
 #include "host/resource/share_fs/share_fs.h"
 #include "lib/async/awaitable.h"
 #include "lib/oci/spec.h"
@@ -26,7 +27,10 @@ enum class MountKind {
 MountKind classify(const oci::Mount& mount);
 
 // Shares every host bind of the spec and rewrites its source to the guest's path. Returns the guest paths to
-// give back later. On failure those that were shared by this call are given back.
-Awaitable<std::vector<std::string>> share_bind_mounts(share_fs::ShareFs& share, oci::Spec& spec);
+// give back later; mounts that are on disks are left alone. On failure those that were shared by this call
+// are given back.
+Awaitable<std::vector<std::string>> share_bind_mounts(
+    share_fs::ShareFs& share, oci::Spec& spec,
+    const std::vector<device::ContainerDisks::MountSource>& on_disks = {});
 
 }  // namespace kata::volume

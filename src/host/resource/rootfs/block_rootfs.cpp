@@ -1,0 +1,72 @@
+#include "host/resource/rootfs/block_rootfs.h"
+
+#include <algorithm>
+#include <string_view>
+#include <sys/stat.h>
+
+#include "lib/error/error.h"
+
+namespace kata::rootfs {
+namespace {
+
+bool has_option(const MountRequest& mount, std::string_view option) {
+  return std::ranges::find(mount.options, option) != mount.options.end();
+}
+
+bool is_file(const std::string& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+std::string lower_case(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+bool is_layers(const std::vector<MountRequest>& mounts) {
+  bool erofs = false;
+  bool overlay = false;
+  for (const MountRequest& mount : mounts) {
+    const std::string type = lower_case(mount.type);
+    erofs = erofs || type == "erofs";
+    overlay = overlay || type == "overlay" || type == "format/overlay" || type == "format/mkdir/overlay";
+  }
+  return mounts.size() >= 2 && erofs && overlay;
+}
+
+}  // namespace
+
+Kind classify(const std::vector<MountRequest>& mounts) {
+  if (is_layers(mounts)) return Kind::kLayers;
+  if (mounts.size() != 1) return Kind::kFolder;
+  const MountRequest& mount = mounts.front();
+  const bool image = has_option(mount, "loop") && is_file(mount.source);
+  return image || device::is_block_node(mount.source) ? Kind::kBlock : Kind::kFolder;
+}
+
+std::string guest_rootfs_path(const std::string& container_id) {
+  return std::string(device::kGuestDiskFolder) + "rootfs-" + container_id;
+}
+
+void claim_block_rootfs(const MountRequest& mount, const std::string& container_id,
+                        device::DiskManager& disks, device::ContainerDisks& to) {
+  const auto access = has_option(mount, "ro") ? device::Access::kReadOnly : device::Access::kReadWrite;
+  std::string type = mount.type;
+  const std::string id = with_context("root file system of container " + container_id,
+                                      [&] { return disks.claim(mount.source, access, &type); });
+  to.claimed.push_back(id);
+  agent::Storage storage;
+  storage.fstype = type;
+  storage.mount_point = guest_rootfs_path(container_id);
+  for (const std::string& option : mount.options) {
+    if (option != "loop") storage.options.push_back(option);
+  }
+  // A snapshot of an XFS has the same UUID as the one it was made from.
+  if (type == "xfs" && !has_option(mount, "nouuid")) storage.options.emplace_back("nouuid");
+  to.rootfs = storage.mount_point;
+  to.storages.push_back({.disk = id, .storage = std::move(storage)});
+}
+
+}  // namespace kata::rootfs

@@ -1,0 +1,65 @@
+// The disks of a sandbox's containers: claimed before the VM may run, plugged when it does.
+#include <algorithm>
+#include <utility>
+
+#include "host/config/cri_annotations.h"
+#include "host/resource/rootfs/block_rootfs.h"
+#include "host/resource/volume/block_volumes.h"
+#include "host/sandbox/sandbox_impl.h"
+#include "host/sandbox/vm_plan.h"
+#include "lib/error/error.h"
+#include "lib/log/log.h"
+
+namespace kata::sandbox {
+
+void SandboxImpl::make_disk_manager(const oci::Spec& spec, const std::vector<rootfs::MountRequest>& rootfs) {
+  if (disks_) return;
+  const auto kind = config::read_cri_annotations(spec.annotations, config_.id).kind;
+  disks_ = std::make_unique<device::DiskManager>(executor_,
+                                                 plan_disks(config_.config, kind, rootfs::classify(rootfs)));
+}
+
+void SandboxImpl::claim_disks(Container& target) {
+  make_disk_manager(target.spec, target.rootfs);
+  if (rootfs::classify(target.rootfs) == rootfs::Kind::kBlock)
+    rootfs::claim_block_rootfs(target.rootfs.front(), target.id, *disks_, target.disks);
+  volume::claim_block_volumes(target.spec, *disks_, target.disks);
+}
+
+Awaitable<> SandboxImpl::plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup) {
+  for (device::ContainerDisks::OnDisk& entry : target->disks.storages) {
+    const device::GuestAddress address = co_await disks_->plug(entry.disk);
+    agent::Storage storage = entry.storage;
+    storage.driver = address.driver;
+    storage.source = address.source;
+    setup.storages.push_back(std::move(storage));
+  }
+  for (const device::ContainerDisks::Node& node : target->disks.nodes) {
+    device::GuestAddress address = co_await disks_->plug(node.disk);
+    setup.devices.push_back({.id = std::move(address.source),
+                             .type = std::move(address.driver),
+                             .vm_path = {},
+                             .container_path = node.path,
+                             .options = {}});
+  }
+  for (const device::ContainerDisks::MountSource& source : target->disks.mounts) {
+    oci::Mount& mount = setup.spec.mounts.at(source.index);
+    mount.source = source.path;
+    mount.type = "bind";
+    std::erase(mount.options, "loop");
+    if (std::ranges::find(mount.options, "rbind") == mount.options.end()) mount.options.emplace_back("rbind");
+  }
+}
+
+Awaitable<> SandboxImpl::release_disks(std::shared_ptr<Container> target) {
+  for (const std::string& id : std::exchange(target->disks.claimed, {})) {
+    try {
+      co_await disks_->release(id);
+    } catch (const Error& error) {
+      log::warning("giving back a disk",
+                   {{"container", target->id}, {"disk", id}, {"error", error.message()}});
+    }
+  }
+}
+
+}  // namespace kata::sandbox
