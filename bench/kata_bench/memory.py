@@ -30,13 +30,13 @@ def files(subject):
     return rows
 
 
-def _agent_memory(sample):
-    """smaps_rollup of pid 1 of the guest, in KiB by field."""
+def of_agent(name):
+    """smaps_rollup of pid 1 of the guest of pod `name`, in KiB by field."""
     reasons = []
-    with ttrpc.Agent(sample.guest_address) as agent:
+    with ttrpc.Agent(pod.guest_address(name)) as agent:
         for rootfs in _ROOTFS:
             try:
-                text = ttrpc.read_guest_file(agent, rootfs.format(sample.name), "/proc/1/smaps_rollup", f"{sample.name}-look")
+                text = ttrpc.read_guest_file(agent, rootfs.format(name), "/proc/1/smaps_rollup", f"{name}-look")
                 found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.endswith(" kB")}
                 if found:
                     return found
@@ -56,7 +56,7 @@ def idle(subject, n, progress):
             pss.append(pod.memory(shim))
             count.append(pod.threads(shim))
             runc.append(pod.memory(peer.process(pod.RUNC_SHIM)))
-            agent = _agent_memory(sample)
+            agent = of_agent(sample.name)
             rss.append(agent["Rss"])
             dirty.append(agent["Private_Dirty"])
         progress(f"idle pod {number + 1}/{n}")

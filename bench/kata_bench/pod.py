@@ -150,14 +150,20 @@ class Pod:
 
     @property
     def guest_address(self):
-        """The hybrid vsock socket of the pod, or its CID with vhost-vsock: see ttrpc.connect."""
-        device = next((pids for program, pids in self.processes().items() if "vsock" in program), None)
-        if not device:
-            match = re.search(r"guest-cid=(\d+)", " ".join(command_line(self.process("^qemu-system"))))
-            if not match:
-                raise BenchError(f"pod {self.name} has neither a vsock device of ours nor vhost-vsock")
-            return int(match[1])
+        return guest_address(self.name)
+
+
+def guest_address(name):
+    """The hybrid vsock socket of a pod, or its CID with vhost-vsock: see ttrpc.connect."""
+    processes = processes_of(name)
+    device = next((pids for program, pids in processes.items() if "vsock" in program), None)
+    if device:
         return option(command_line(min(device)), "--uds", "--uds-path")
+    vmm = next((pids for program, pids in processes.items() if program.startswith("qemu-system")), ())
+    match = re.search(r"guest-cid=(\d+)", " ".join(command_line(min(vmm)))) if vmm else None
+    if not match:
+        raise BenchError(f"pod {name} has neither a vsock device of ours nor vhost-vsock")
+    return int(match[1])
 
 
 def option(words, *names):

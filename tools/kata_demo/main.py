@@ -19,9 +19,10 @@ import time
 
 sys.dont_write_bytecode = True
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [os.path.join(REPO, "tools"), os.path.join(REPO, "tests/residue")]
+sys.path[:0] = [os.path.join(REPO, folder) for folder in ("tools", "tests/residue", "bench")]
 
 import residue  # noqa: E402
+from kata_bench import memory, pod  # noqa: E402
 from kata_check import steps  # noqa: E402
 from kata_node import boot_floor, configuration, containerd, image, newer_containerd, paths  # noqa: E402
 
@@ -93,14 +94,11 @@ def shim_figures(lab):
     return "its shim was not found"
 
 
-def agent_figures(lab):
-    """The agent tells its own size when it is ready; the line comes with the guest's log."""
-    with open(lab.log_path, encoding="utf-8", errors="replace") as file:
-        for line in reversed(file.readlines()):
-            if "rss_kib=" in line:
-                return f"{int(line.partition('rss_kib=')[2].split()[0].strip(chr(34))) / 1024:.1f} MiB RSS"
-    size = os.path.getsize(os.path.join(paths.binaries(), "kata-agent"))
-    return f"file {size / 1e6:.2f} MB (its memory is not in the log)"
+def agent_figures():
+    try:
+        return f"{memory.of_agent(NAME)['Rss'] / 1024:.1f} MiB RSS"
+    except (OSError, pod.BenchError) as error:
+        return f"its memory could not be read: {error}"
 
 
 def show(lab, config, folder):
@@ -119,8 +117,9 @@ def show(lab, config, folder):
     _, runc, _ = timed_run(lab, run_words(lab, config, "echo", "x", runtime="io.containerd.runc.v2", name=NAME + "-runc"))
     print(f"   the same through runc        {runc:6.2f} s (no virtual machine)")
     subprocess.run(run_words(lab, config, "sleep", "600", flags=("-d",)), env=lab.environment, check=True, stdin=subprocess.DEVNULL, timeout=60)
+    time.sleep(memory.SETTLE_SECONDS)
     print(f"   shim with an idle container  {shim_figures(lab)}")
-    print(f"   agent in the guest           {agent_figures(lab)}")
+    print(f"   agent in the guest           {agent_figures()}")
     result = lab.ctr("task", "exec", "--exec-id", "e1", NAME, "sh", "-c", "echo exec works; exit 3")
     print(f"   exec in it                   {result.stdout.decode().strip()!r}, exit status {result.returncode}")
 
