@@ -24,7 +24,7 @@ namespace proto = containerd::task::v3;
 constexpr std::string_view kServices[] = {"containerd.task.v2.Task", "containerd.task.v3.Task"};
 
 // From the start of a process to the calls that follow it having passed.
-constexpr Duration kSettleTime = std::chrono::seconds(2);
+constexpr Duration kSettleTime = std::chrono::milliseconds(500);
 
 void check_id(const std::string& id, std::string_view what) {
   if (valid_id(id)) return;
