@@ -96,10 +96,13 @@ class Agent:
     """One connection; calls one at a time. Close it, or use it as a context manager."""
 
     def __init__(self, address, timeout=30):
-        self._stream = connect(address, AGENT_PORT, timeout)
-        if not self._stream:
+        stream = connect(address, AGENT_PORT, timeout)
+        if not stream:
             raise RpcError(f"no agent answers through {address}")
-        self._id = -1
+        self._take(stream)
+
+    def _take(self, stream):
+        self._stream, self._id = stream, -1
 
     def call(self, method, payload=b"", service="grpc.AgentService"):
         """Returns the fields of the answer."""
@@ -122,7 +125,7 @@ class Agent:
         while len(data) < length:
             piece = self._stream.recv(length - len(data))
             if not piece:
-                raise RpcError("the agent closed the connection")
+                raise RpcError("the other side closed the connection")
             data += piece
         return data
 
@@ -131,6 +134,16 @@ class Agent:
 
     def __exit__(self, *_):
         self._stream.close()
+
+
+class Shim(Agent):
+    """The same client on the Unix socket of a shim; give `call` its service."""
+
+    def __init__(self, path, timeout=30):
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(timeout)
+        stream.connect(path)
+        self._take(stream)
 
 
 # --- messages of the agent's API that the measurements use (agent.proto, oci.proto) ------------------------------------------
