@@ -21,6 +21,14 @@ struct AgentConfig {
   log::Level log_level = log::Level::kInfo;
   std::string server_address = "vsock://-1:1024";
   std::chrono::seconds hotplug_timeout{3};
+  std::chrono::seconds cdi_timeout{100};
+  // Of a pull by the confidential-data-hub.
+  std::chrono::seconds image_pull_timeout{1200};
+  // What a watched folder (watchable-bind) may hold to be followed.
+  uint32_t watchable_files = 16;
+  uint32_t watchable_bytes = 1 << 20;
+  // The environment of a container may ask for CDI devices.
+  bool visible_cdi_devices = false;
   // vsock port where log lines go besides the console, 0 = none.
   uint32_t log_port = 0;
   bool debug_console = false;

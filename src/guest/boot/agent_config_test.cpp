@@ -55,11 +55,23 @@ TEST(CommandLine, EveryUsedKeyChangesItsField) {
   EXPECT_TRUE(config->warnings.empty());
 }
 
+TEST(CommandLine, DevicesAndImages) {
+  const auto config = parse_command_line(
+      "agent.cdi_timeout=4 agent.visible_cdi_devices=true agent.image_pull_timeout=5 agent.watchable_files=3 "
+      "agent.watchable_bytes=70000");
+  ASSERT_TRUE(config);
+  EXPECT_TRUE(config->warnings.empty());
+  EXPECT_EQ(config->cdi_timeout, std::chrono::seconds(4));
+  EXPECT_TRUE(config->visible_cdi_devices);
+  EXPECT_EQ(config->image_pull_timeout, std::chrono::seconds(5));
+  EXPECT_EQ(config->watchable_files, 3U);
+  EXPECT_EQ(config->watchable_bytes, 70000U);
+}
+
 TEST(CommandLine, KeysWithoutEffectAreNamed) {
   for (const char* word :
-       {"agent.trace", "agent.trace=true", "agent.cdi_timeout=4", "agent.passfd_listener_port=1027",
-        "agent.cdh_api_timeout=50", "agent.image_pull_timeout=5", "agent.launch_process_timeout=6",
-        "agent.visible_cdi_devices=true", "agent.guest_components_rest_api=all",
+       {"agent.trace", "agent.trace=true", "agent.passfd_listener_port=1027", "agent.cdh_api_timeout=50",
+        "agent.launch_process_timeout=6", "agent.guest_components_rest_api=all",
         "agent.guest_components_procs=none", "agent.secure_storage_integrity=false",
         "agent.https_proxy=http://p:1", "agent.no_proxy=x", "agent.mem_agent_enable=1",
         "agent.mem_agent_memcg_swap=true", "agent.mem_agent_compact_force_times=18446744073709551615",

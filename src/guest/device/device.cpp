@@ -1,10 +1,13 @@
 #include "guest/device/device.h"
 
 #include <algorithm>
+#include <array>
+#include <filesystem>
 #include <set>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "guest/device/vfio.h"
 #include "lib/error/error.h"
 
 namespace kata::device {
@@ -20,6 +23,8 @@ struct Numbers {
 // One node of the spec that gets the guest's numbers.
 struct Change {
   oci::Device* node;
+  // Where the node lies in the container.
+  std::string path;
   Numbers before, after;
 };
 
@@ -34,10 +39,22 @@ std::string address_of(const Device& device) {
   return by_node ? device.vm_path : device.id;
 }
 
+constexpr std::array<std::string_view, 5> kBlockTypes = {"blk", "blk-ccw", "mmioblk", "nvdimm", "scsi"};
+
+bool is_vfio(const Device& device) {
+  return device.type == "vfio-pci" || device.type == "vfio-pci-gk";
+}
+bool is_ap(const Device& device) {
+  return device.type == "vfio-ap" || device.type == "vfio-ap-cold";
+}
+
 void check(const Device& device) {
   if (device.type.empty()) refuse(device, "type is empty");
+  if (!is_vfio(device) && !is_ap(device) && std::ranges::find(kBlockTypes, device.type) == kBlockTypes.end())
+    refuse(device, "type is unknown");
   if (device.id.empty() && device.vm_path.empty()) refuse(device, "id and vm_path are empty");
-  if (device.container_path.empty()) refuse(device, "container_path is empty");
+  if (device.container_path.empty() && device.type != "vfio-pci-gk")
+    refuse(device, "container_path is empty");
 }
 
 Numbers numbers_of_node(const std::string& node) {
@@ -64,6 +81,7 @@ void renumber(const std::vector<Change>& changes, oci::Linux& config) {
     rule.minor = found->after.minor;
   }
   for (const Change& change : changes) {
+    change.node->path = change.path;
     change.node->type = change.after.type;
     change.node->major = change.after.major;
     change.node->minor = change.after.minor;
@@ -75,26 +93,59 @@ void renumber(const std::vector<Change>& changes, oci::Linux& config) {
   }
 }
 
+// The functions of a device as the guest has them; for vfio-pci they come into the hands of that driver, and
+// the answer is the node of their common group.
+Awaitable<std::string> pass_functions(Device device, NodeFinder finder, PciMap& map) {
+  std::string group;
+  for (const VfioOption& option : vfio_options(device)) {
+    const std::string folder = co_await finder(kFindPciFunction, option.guest_path);
+    map[option.host] = std::filesystem::path(folder).filename();
+    if (device.type != "vfio-pci") continue;
+    bind_to_vfio(folder);
+    const std::string node = co_await finder(kFindVfioGroup, folder);
+    if (!group.empty() && group != node) refuse(device, "its functions are in several groups of the guest");
+    group = node;
+  }
+  co_return group;
+}
+
+Awaitable<std::string> find_node(Device device, NodeFinder finder, PciMap& map) {
+  if (is_vfio(device)) co_return co_await pass_functions(device, finder, map);
+  if (!is_ap(device)) co_return co_await finder(device.type, address_of(device));
+  std::string node;
+  for (const std::string& queue : ap_queues(device)) node = co_await finder(kFindCryptoQueue, queue);
+  co_return node;
+}
+
 }  // namespace
 
-Awaitable<> add_devices(std::vector<Device> devices, NodeFinder finder, oci::Spec& spec) {
-  if (devices.empty()) co_return;
+Awaitable<PciMap> add_devices(std::vector<Device> devices, NodeFinder finder, oci::Spec& spec) {
+  PciMap map;
+  if (devices.empty()) co_return map;
   if (!spec.linux_config) spec.linux_config.emplace();
   std::vector<Change> changes;
   std::set<std::string> seen;
   for (const Device& device : devices) {
     check(device);
+    if (device.type == "vfio-pci-gk") {
+      co_await find_node(device, finder, map);
+      continue;
+    }
     if (!seen.insert(device.container_path).second) refuse(device, "container_path is used twice");
     const auto node =
         std::ranges::find(spec.linux_config->devices, device.container_path, &oci::Device::path);
     if (node == spec.linux_config->devices.end())
       refuse(device, "container_path is not in OCI.Linux.Devices");
-    const std::string found = co_await finder(device.type, address_of(device));
+    const std::string found = co_await find_node(device, finder, map);
+    if (found.empty()) refuse(device, "no option names a device of the guest");
     changes.push_back({.node = &*node,
+                       .path = is_vfio(device) || is_ap(device) ? found : node->path,
                        .before = {.type = node->type, .major = node->major, .minor = node->minor},
                        .after = numbers_of_node(found)});
   }
   renumber(changes, *spec.linux_config);
+  if (std::ranges::any_of(devices, is_vfio)) add_infiniband_nodes(*spec.linux_config);
+  co_return map;
 }
 
 void complete_device_modes(oci::Spec& spec) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,12 +19,16 @@ struct Device {
   std::vector<std::string> options;
 };
 
-// Answers the guest's node for a device type and its address.
+// The guest's PCI address of each passed-through function by the host's ("0000:3b:00.0").
+using PciMap = std::map<std::string, std::string>;
+
+// Answers the guest's node for a device type and its address, or one of the look-ups of vfio.h.
 using NodeFinder = std::function<Awaitable<std::string>(std::string type, std::string address)>;
 
 // Waits for each device and rewrites its numbers in linux.devices and in the device cgroup rules; adds an
-// allow rule. kInvalidArgument names the device and what is wrong with it.
-Awaitable<> add_devices(std::vector<Device> devices, NodeFinder finder, oci::Spec& spec);
+// allow rule. Passed-through devices get the node of their group, and answer where their functions are.
+// kInvalidArgument names the device and what is wrong with it.
+Awaitable<PciMap> add_devices(std::vector<Device> devices, NodeFinder finder, oci::Spec& spec);
 
 // Nodes without a mode get that of the node at the same path in the guest, or 0666.
 void complete_device_modes(oci::Spec& spec);

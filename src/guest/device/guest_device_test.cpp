@@ -155,7 +155,7 @@ TEST_F(Tree, RewritesNumbersOfSwappedDevices) {
       {.id = "/dev/null", .type = "blk", .vm_path = "", .container_path = "/dev/a", .options = {}},
       {.id = "/dev/zero", .type = "blk", .vm_path = "", .container_path = "/dev/b", .options = {}}};
   asio::co_spawn(io, add_devices(devices, finder, spec),
-                 [&](const std::exception_ptr& error) { failure = error; });
+                 [&](const std::exception_ptr& error, const PciMap&) { failure = error; });
   io.run();
   ASSERT_FALSE(failure);
   EXPECT_EQ(config.devices[0].minor, 3);
@@ -194,7 +194,7 @@ TEST_F(Tree, RefusesDevicesThatDoNotFitTheSpec) {
     asio::io_context io;
     std::exception_ptr failure;
     asio::co_spawn(io, add_devices(row.devices, finder, spec),
-                   [&](const std::exception_ptr& error) { failure = error; });
+                   [&](const std::exception_ptr& error, const PciMap&) { failure = error; });
     io.run();
     ASSERT_TRUE(failure) << row.name;
     EXPECT_EQ(to_error(failure).code(), Code::kInvalidArgument);

@@ -21,6 +21,7 @@
 #include "guest/channels/log_port.h"
 #include "guest/rpc/acceptor.h"
 #include "guest/rpc/container_service.h"
+#include "guest/rpc/data_hub.h"
 #include "guest/rpc/extra_service.h"
 #include "guest/rpc/guest_service.h"
 #include "guest/rpc/health_service.h"
@@ -123,6 +124,10 @@ class Agent {
   }
 
   void start_watching_devices() {
+    sandbox_.set_image_puller([this](std::string image, std::string bundle) {
+      return pull_image(kDataHubSocket, std::move(image), std::move(bundle),
+                        booted_.config.image_pull_timeout);
+    });
     sandbox_.set_device_finder([this](std::string driver, std::string address) {
       return context_.find_device(std::move(driver), std::move(address));
     });

@@ -246,6 +246,54 @@ const Row kRows[] = {
        r.mutable_devices(0)->set_container_path("/dev/xvda");
      },
      Code::kInvalidArgument, "container_path"},
+    {"type of a look-up, not of a device",
+     [](auto& r) {
+       r.add_devices()->set_type("VFIO group of");
+       r.mutable_devices(0)->set_id("/sys");
+       r.mutable_devices(0)->set_container_path("/dev/x");
+     },
+     Code::kInvalidArgument, "type is unknown"},
+    {"passed-through function without address",
+     [](auto& r) {
+       r.add_devices()->set_type("vfio-pci-gk");
+       r.mutable_devices(0)->set_id("1");
+       r.mutable_devices(0)->add_options("02/00");
+     },
+     Code::kInvalidArgument, "host PCI address"},
+    {"passed-through function that never appears",
+     [](auto& r) {
+       r.add_devices()->set_type("vfio-pci-gk");
+       r.mutable_devices(0)->set_id("1");
+       r.mutable_devices(0)->add_options("0000:3b:00.0=1e/00");
+     },
+     Code::kDeadlineExceeded, "1e/00"},
+    {"CDI name",
+     [](auto& r) { (*r.mutable_oci()->mutable_annotations())["cdi.k8s.io/x"] = "vendor.com/gpu"; },
+     Code::kInvalidArgument, "cdi.k8s.io/x"},
+    {"image pull without a data hub",
+     [](auto& r) {
+       r.add_storages()->set_driver("image_guest_pull");
+       r.mutable_storages(0)->add_driver_options("image_guest_pull={}");
+       r.mutable_storages(0)->set_source("registry/image");
+       r.mutable_storages(0)->set_mount_point("/run/kata-containers/c1/rootfs");
+     },
+     Code::kFailedPrecondition, "confidential-data-hub"},
+    {"pause image that the guest has not",
+     [](auto& r) {
+       r.add_storages()->set_driver("image_guest_pull");
+       r.mutable_storages(0)->add_driver_options("image_guest_pull={}");
+       r.mutable_storages(0)->set_source("pause");
+       r.mutable_storages(0)->set_mount_point("/run/kata-containers/c1/rootfs");
+     },
+     Code::kFailedPrecondition, "pause_bundle"},
+    {"image pull to another place",
+     [](auto& r) {
+       r.add_storages()->set_driver("image_guest_pull");
+       r.mutable_storages(0)->add_driver_options("image_guest_pull={}");
+       r.mutable_storages(0)->set_source("registry/image");
+       r.mutable_storages(0)->set_mount_point("/run/kata-containers/c2/rootfs");
+     },
+     Code::kInvalidArgument, "mount_point"},
     {"device type unknown",
      [](auto& r) {
        r.add_devices()->set_type("floppy");

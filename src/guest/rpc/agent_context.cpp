@@ -5,6 +5,7 @@
 
 #include "guest/device/block_device.h"
 #include "guest/device/pci_path.h"
+#include "guest/device/vfio.h"
 
 namespace kata::rpc {
 
@@ -23,6 +24,10 @@ Awaitable<> AgentContext::need_modules_for(const std::vector<storage::Storage>& 
 }
 
 Awaitable<std::string> AgentContext::find_device(std::string type, std::string address) {
+  if (auto other = device::passthrough_lookup(type, address)) {
+    co_return co_await device::wait_for(uevents, std::move(*other), type + " " + address,
+                                        config.hotplug_timeout);
+  }
   device::Lookup lookup = device::block_lookup(type, address);
   co_return co_await device::wait_for_device(uevents, std::move(lookup), type + " device " + address,
                                              config.hotplug_timeout);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "guest/device/cdi.h"
 #include "guest/device/device.h"
+#include "guest/device/vfio.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/proto_check.h"
 #include "guest/rpc/spec_from_proto.h"
@@ -32,6 +34,17 @@ device::NodeFinder finder_of(AgentContext& context) {
   };
 }
 
+Awaitable<> prepare_devices(AgentContext& context, std::string id, std::vector<device::Device> devices,
+                            oci::Spec& spec) {
+  device::PciMap map = co_await device::add_devices(std::move(devices), finder_of(context), spec);
+  if (spec.process) device::rewrite_pci_environment(spec.process->env, map);
+  if (!map.empty()) context.pci_maps[id] = std::move(map);
+  device::CdiOptions cdi;
+  cdi.visible_devices = context.config.visible_cdi_devices;
+  cdi.limit = context.config.cdi_timeout;
+  co_await device::inject_cdi(std::move(cdi), spec);
+}
+
 Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   if (!request.exec_id().empty() && request.exec_id() != request.container_id())
@@ -54,9 +67,8 @@ Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerR
   if (!request.devices().empty() || std::ranges::any_of(spec.spec.mounts, overlay))
     co_await context.need_modules();
   device::complete_device_modes(spec.spec);
-  spec.prepare_devices = [&context, devices = devices_from_proto(request.devices())](oci::Spec& target) {
-    return device::add_devices(devices, finder_of(context), target);
-  };
+  spec.prepare_devices = [&context, id = spec.id, devices = devices_from_proto(request.devices())](
+                             oci::Spec& target) { return prepare_devices(context, id, devices, target); };
   co_await context.sandbox.create_container(std::move(spec));
 }
 
@@ -68,6 +80,7 @@ Awaitable<> start_container(AgentContext& context, const grpc::StartContainerReq
 Awaitable<> remove_container(AgentContext& context, const grpc::RemoveContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   context.extras.forget(request.container_id());
+  context.pci_maps.erase(request.container_id());
   co_await context.sandbox.remove_container(request.container_id(), std::chrono::seconds(request.timeout()));
 }
 

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <limits>
 
+#include "guest/device/vfio.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/spec_from_proto.h"
 
@@ -27,6 +28,8 @@ Awaitable<> exec_process(AgentContext& context, const grpc::ExecProcessRequest& 
   if (!request.has_process()) throw Error(Code::kInvalidArgument, "process is missing");
   oci::Process process = value_or_throw(process_from_proto(request.process()));
   context.extras.apply(request.container_id(), request.exec_id(), process);
+  if (const auto map = context.pci_maps.find(request.container_id()); map != context.pci_maps.end())
+    device::rewrite_pci_environment(process.env, map->second);
   if (process.args.empty()) throw Error(Code::kInvalidArgument, "process.Args is empty");
   co_await context.sandbox.exec(request.container_id(), request.exec_id(), std::move(process));
 }

@@ -32,6 +32,10 @@ Sandbox::Sandbox(asio::any_io_executor executor, const boot::AgentConfig& config
                 "storage driver " + driver + ": this agent was started without devices");
     co_return std::string();
   };
+  pull_image_ = [](std::string image, std::string) -> Awaitable<> {
+    throw Error(Code::kUnimplemented, "pulling image " + image + ": this agent was started without");
+    co_return;
+  };
 }
 
 const cgroup::Hierarchy& Sandbox::hierarchy() {
@@ -40,7 +44,10 @@ const cgroup::Hierarchy& Sandbox::hierarchy() {
 }
 
 storage::Context Sandbox::storage_context(const std::string& container_id) const {
-  return {.container_id = container_id, .find_device = find_device_};
+  return {.container_id = container_id,
+          .find_device = find_device_,
+          .pull_image = pull_image_,
+          .watchable = {.files = config_.watchable_files, .bytes = config_.watchable_bytes}};
 }
 
 Awaitable<> Sandbox::create(SandboxSpec spec) {

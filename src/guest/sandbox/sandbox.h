@@ -93,6 +93,10 @@ class Sandbox {
   void set_device_finder(std::function<Awaitable<std::string>(std::string, std::string)> finder) {
     find_device_ = std::move(finder);
   }
+  // How images are pulled, likewise.
+  void set_image_puller(std::function<Awaitable<>(std::string, std::string)> puller) {
+    pull_image_ = std::move(puller);
+  }
 
  private:
   struct Record {
@@ -138,6 +142,7 @@ class Sandbox {
   OomQueue oom_;
   TaskGroup tasks_;
   std::function<Awaitable<std::string>(std::string, std::string)> find_device_;
+  std::function<Awaitable<>(std::string, std::string)> pull_image_;
 };
 
 }  // namespace kata::sandbox

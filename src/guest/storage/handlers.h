@@ -9,6 +9,7 @@ namespace kata::storage {
 Awaitable<> attach_virtio_fs(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_bind(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_overlay(const Storage& storage, const Context& context, Attached& made);
+Awaitable<> attach_guest_pull(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_ephemeral(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_local(const Storage& storage, const Context& context, Attached& made);
 Awaitable<> attach_watchable(const Storage& storage, const Context& context, Attached& made);

@@ -7,15 +7,10 @@
 #include <string>
 #include <sys/stat.h>
 
+#include "guest/storage/storage.h"
 #include "lib/fd/unique_fd.h"
 
 namespace kata::storage {
-
-struct MirrorLimits {
-  // Regular files, and their bytes in all.
-  size_t files = 16;
-  uint64_t bytes = uint64_t{1} << 20;
-};
 
 // Reader of `source`, only writer of `target`. Both are looked up below their folder without following links:
 // whoever can write there cannot lead a mirror elsewhere.

@@ -23,17 +23,12 @@ struct Driver {
 };
 
 constexpr std::array kDrivers = {
-    Driver{"blk", attach_block},
-    Driver{"blk-ccw", attach_block},
-    Driver{"mmioblk", attach_block},
-    Driver{"scsi", attach_block},
-    Driver{"nvdimm", attach_block},
-    Driver{"virtio-fs", attach_virtio_fs},
-    Driver{"bind", attach_bind},
-    Driver{"overlayfs", attach_overlay},
-    Driver{"ephemeral", attach_ephemeral},
-    Driver{"local", attach_local},
-    Driver{"watchable-bind", attach_watchable},
+    Driver{"blk", attach_block},           Driver{"blk-ccw", attach_block},
+    Driver{"mmioblk", attach_block},       Driver{"scsi", attach_block},
+    Driver{"nvdimm", attach_block},        Driver{"virtio-fs", attach_virtio_fs},
+    Driver{"bind", attach_bind},           Driver{"overlayfs", attach_overlay},
+    Driver{"ephemeral", attach_ephemeral}, Driver{"image_guest_pull", attach_guest_pull},
+    Driver{"local", attach_local},         Driver{"watchable-bind", attach_watchable},
 };
 
 // Where storages may be mounted: the guest's own folders for them (agent-api, section 7).

@@ -33,12 +33,22 @@ struct Storage {
   bool shared = false;
 };
 
+struct MirrorLimits {
+  // Regular files, and their bytes in all.
+  size_t files = 16;
+  uint64_t bytes = uint64_t{1} << 20;
+};
+
 // What a handler may use besides the storage itself.
 struct Context {
   // Empty for a storage of the sandbox.
   std::string container_id;
   // Waits for the block device that `driver` calls `address` and returns its node; throws kDeadlineExceeded.
   std::function<Awaitable<std::string>(std::string driver, std::string address)> find_device;
+  // Has an image unpacked to <bundle>/rootfs.
+  std::function<Awaitable<>(std::string image, std::string bundle)> pull_image = {};
+  // What a watched folder may hold; a larger one is bound and not followed.
+  MirrorLimits watchable = {};
 };
 
 // What a handler made. Given back in reverse order: mounts detached, then folders removed if they are empty.

@@ -24,9 +24,10 @@ namespace {
 constexpr int kRescanMs = 500;
 // A burst of events is one change.
 constexpr int kSettleMs = 20;
-constexpr MirrorLimits kAtStart{};
 // An update holds old and new content side by side, and a folder may grow later.
-constexpr MirrorLimits kLater{.files = 64, .bytes = uint64_t{8} << 20};
+MirrorLimits later(MirrorLimits limits) {
+  return {.files = 4 * limits.files, .bytes = 8 * limits.bytes};
+}
 constexpr const char* kHome = "/run/kata-containers/sandbox/watchable";
 
 void check_place(const std::string& mount_point) {
@@ -49,8 +50,9 @@ Places places_of(const std::string& mount_point) {
   return {.home = home, .target = home + "/data", .stage = home + "/stage"};
 }
 
-void fill(const std::string& source, const Places& places) {
-  kernel::mount("watchable", places.home, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=32m");
+void fill(const std::string& source, const Places& places, MirrorLimits limits) {
+  const std::string size = std::to_string(4 * later(limits).bytes);
+  kernel::mount("watchable", places.home, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=" + size);
   if (::mkdir(places.target.c_str(), 0755) != 0 || ::mkdir(places.stage.c_str(), 0700) != 0)
     throw_errno("making the folders of a watched folder");
   struct stat info{};
@@ -59,7 +61,7 @@ void fill(const std::string& source, const Places& places) {
         ::chmod(places.target.c_str(), info.st_mode & 07777) != 0)
       throw_errno("copying the owner and mode of " + source);
   }
-  Mirror(source, places.target, places.stage, kAtStart).update();
+  Mirror(source, places.target, places.stage, limits).update();
 }
 
 // Waits for an event where events come (the guest's own changes, other file systems), else for the next look.
@@ -73,7 +75,7 @@ void wait_for_change(int inotify) {
 }
 
 // The body of the watching process: the share may hang, and with it only this process.
-[[noreturn]] void watch(const std::string& source, const Places& places, pid_t agent) {
+[[noreturn]] void watch(const std::string& source, const Places& places, MirrorLimits limits, pid_t agent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != agent) ::_exit(0);
   ::prctl(PR_SET_NAME, "kata-watchable");
@@ -84,7 +86,7 @@ void wait_for_change(int inotify) {
   const int inotify = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
   ::inotify_add_watch(inotify, source.c_str(),
                       IN_CREATE | IN_DELETE | IN_MODIFY | IN_MOVE | IN_ATTRIB | IN_CLOSE_WRITE);
-  Mirror mirror(source, places.target, places.stage, kLater);
+  Mirror mirror(source, places.target, places.stage, later(limits));
   for (;;) {
     try {
       mirror.update();
@@ -129,7 +131,7 @@ Awaitable<> attach_watchable(const Storage& storage, const Context& context, Att
   made.mounts.push_back(places.home);
   bool too_large = false;
   try {
-    auto body = [&] { fill(storage.source, places); };
+    auto body = [&] { fill(storage.source, places, context.watchable); };
     co_await run_in_child(std::move(body), kMountLimit, "storage watchable-bind");
   } catch (const Error& error) {
     if (error.code() != Code::kResourceExhausted) throw;
@@ -145,7 +147,8 @@ Awaitable<> attach_watchable(const Storage& storage, const Context& context, Att
   const pid_t agent = ::getpid();
   auto keeper = std::make_shared<Watcher>();
   keeper->process = ChildProcess::fork_and_run(
-      co_await asio::this_coro::executor, [&] { watch(storage.source, places, agent); }, -1);
+      co_await asio::this_coro::executor, [&] { watch(storage.source, places, context.watchable, agent); },
+      -1);
   made.keeper = std::move(keeper);
 }
 

@@ -62,6 +62,9 @@ std::expected<Process, Error> parse_process(std::string_view json) {
 std::expected<Resources, Error> parse_resources(std::string_view json) {
   return parse<Resources>(json);
 }
+std::expected<CdiSpec, Error> parse_cdi_spec(std::string_view json) {
+  return parse<CdiSpec>(json);
+}
 
 Spec load_spec(const std::string& bundle) {
   const std::string path = bundle + "/config.json";
