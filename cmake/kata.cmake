@@ -44,7 +44,7 @@ target_compile_options(kata_options INTERFACE
   -fstack-protector-strong -ffunction-sections -fdata-sections -fno-plt)
 target_compile_definitions(kata_options INTERFACE
   BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_REGEX BOOST_ASIO_SEPARATE_COMPILATION
-  KATA_VERSION="${PROJECT_VERSION}" $<$<BOOL:${KATA_FAILPOINTS}>:KATA_FAILPOINTS>
+  KATA_VERSION="${PROJECT_VERSION}"
   $<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
 target_link_options(kata_options INTERFACE -fuse-ld=lld -Wl,--gc-sections -Wl,--as-needed -static-libstdc++ -static-libgcc
   $<$<CONFIG:Release>:-Wl,-O2,--icf=safe,-s>)
@@ -66,9 +66,14 @@ target_precompile_headers(kata_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/pch.h)
 target_compile_options(kata_pch PRIVATE -Xclang -fno-pch-timestamp)
 # The precompiled header's bytes hold the checkout's path, so that ccache would miss everything in a fresh clone; it hashes this description of it instead.
 file(SHA256 ${CMAKE_SOURCE_DIR}/cmake/pch.h KATA_PCH_TEXT)
+# The header knows no failpoints: a release build with them (preset faults) shares the objects of the one without.
+set(KATA_PCH_POINTS ${KATA_FAILPOINTS})
+if(CMAKE_BUILD_TYPE STREQUAL Release)
+  set(KATA_PCH_POINTS OFF)
+endif()
 file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/kata_pch.dir/cmake_pch.hxx.pch.sum
   "${KATA_PCH_TEXT} ${CMAKE_CXX_COMPILER_VERSION} ${Boost_VERSION_STRING} ${CMAKE_BUILD_TYPE} ${CMAKE_CXX_FLAGS_DEBUG} ${CMAKE_CXX_FLAGS_RELEASE} "
-  "${KATA_SANITIZE} ${KATA_TSAN} ${KATA_FUZZ} ${KATA_FAILPOINTS} ${PROJECT_VERSION}\n")
+  "${KATA_SANITIZE} ${KATA_TSAN} ${KATA_FUZZ} ${KATA_PCH_POINTS} ${PROJECT_VERSION}\n")
 
 # Boost.JSON, for targets whose .cpp files include it (never their headers).
 add_library(kata_json STATIC ${CMAKE_SOURCE_DIR}/cmake/json_impl.cpp)

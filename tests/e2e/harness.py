@@ -45,11 +45,15 @@ LAB = None
 FOLDER = None
 
 
-def setup_lab():
+def ordinary_lab(folder, version):
+    return containerd.Containerd(folder, version, paths.cache(), [paths.binaries()])
+
+
+def setup_lab(make_lab=ordinary_lab):
     """Called once before the first test."""
     global LAB, FOLDER
     FOLDER = tempfile.mkdtemp(prefix="kata-e2e.")
-    LAB = containerd.Containerd(os.path.join(FOLDER, "lab"), OPTIONS.containerd, paths.cache(), [paths.binaries()])
+    LAB = make_lab(os.path.join(FOLDER, "lab"), OPTIONS.containerd)
     LAB.__enter__()
     # The first container makes what stays as long as containerd: the parent cgroup, open databases.
     LAB.ctr("run", "--rm", "--runtime", "io.containerd.runc.v2", IMAGE, f"{PREFIX}-warm", "true", timeout=60)

@@ -1,9 +1,10 @@
 """Set-up and all tests that this machine can run; ends with one line `N passed, N failed, N skipped`.
 
-usage: tools/check [--fast] [STAGE...]
+usage: tools/check [--fast] [--faults] [STAGE...]
 
-Stages, in order (default: all): setup lint scripts release guest unit fuzz tidy e2e e2e-2.3
---fast  leaves out the sanitizers (unit tests from the dev build), fuzzing, tidy and containerd 2.3
+Stages, in order (default: all): setup lint scripts release guest unit fuzz tidy e2e e2e-2.3 faults
+--fast    leaves out the sanitizers (unit tests from the dev build), fuzzing, tidy, containerd 2.3 and the fault matrix
+--faults  the fault matrix whole and with both containerds, instead of its short form
 
 KATA_FUZZ_SECONDS (20) is the time of each fuzz target. Logs are kept in build/check. Caches are below ~/.cache/kata-cpp.
 """
@@ -26,12 +27,14 @@ REPO = paths.REPO
 SCRIPT_TESTS = ("tools/kata_lint/lint_test.py", "tools/kata_check/counts_test.py", "image/image_test.py", "tests/residue/residue_test.py",
                 "bench/kata_bench/bench_test.py")
 PROGRAMS = ("containerd-shim-kata-v2", "kata-agent", "kata-vsock-device")
+FAILPOINT_TRACE = b"KATA_FAILPOINTS_DIR"
 FUZZ_SECONDS = int(os.environ.get("KATA_FUZZ_SECONDS", "20"))
 
 
 class Check:
-    def __init__(self, fast):
+    def __init__(self, fast, whole_matrix):
         self.fast = fast
+        self.whole_matrix = whole_matrix
         self.log = steps.Log(os.path.join(REPO, "build/check"))
         self.counts = counts.Counts()
         self.broken = set()  # stages that others need and that failed
@@ -68,12 +71,12 @@ class Check:
             status, output = self.log.run(test, [sys.executable, test, "-v"], REPO, limit=300)
             self.counts += counts.from_unittest(output, status, test)
 
-    def _build(self, preset):
+    def _build(self, preset, *targets):
         folder = os.path.join(REPO, "build", preset)
         status, _ = self.log.run(f"configure {preset}", ["cmake", "--preset", preset], REPO)
         if status == 0:
             started = time.monotonic()
-            status, _ = self.log.run(f"build {preset}", ["ninja", "-C", folder, "-k", "0"], REPO)
+            status, _ = self.log.run(f"build {preset}", ["ninja", "-C", folder, "-k", "0", *targets], REPO)
             print(f"   {preset} build: {time.monotonic() - started:.0f} s")
         return self._one(f"build {preset}", status)
 
@@ -85,6 +88,7 @@ class Check:
             path = os.path.join(paths.binaries(), program)
             if os.path.exists(path):
                 print(f"   {program}: {os.path.getsize(path) / 1e6:.2f} MB")
+                self._one(f"{program}: no failpoint in a release", 1 if FAILPOINT_TRACE in _read(path) else 0)
 
     def guest(self):
         agent = os.path.join(paths.binaries(), "kata-agent")
@@ -152,6 +156,22 @@ class Check:
             return self._skip("e2e containerd 2.3", str(reason))
         self._e2e("e2e containerd 2.3", "2.3")
 
+    def faults(self):
+        """The fault matrix: short, or whole and with both containerds."""
+        if self.broken & {"release", "guest"} or os.geteuid() != 0:
+            return self._skip("faults", "no release binaries or guest" if self.broken else "needs root")
+        if not self._build("faults", "containerd-shim-kata-v2"):
+            return None
+        shim = os.path.join(REPO, "build/faults/bin/containerd-shim-kata-v2")
+        self._one("the fault tests' shim has failpoints", 0 if FAILPOINT_TRACE in _read(shim) else 1)
+        for version in ("1.6", "2.3") if self.whole_matrix else ("1.6",):
+            command = [sys.executable, "tests/fault/run", "--containerd", version, *([] if self.whole_matrix else ["--short"])]
+            name = f"fault matrix, containerd {version}"
+            status, output = self.log.run(name, command, REPO, limit=3600 if self.whole_matrix else 300)
+            print("   " + output[output.rfind("\ncontainerd "):].strip().replace("\n", "\n   "))
+            self.counts += counts.from_unittest(output, status, name)
+        return None
+
     def finish(self, started):
         print("\nslowest steps: " + ", ".join(f"{text} {took:.0f} s" for took, text in sorted(self.log.durations, reverse=True)[:8]))
         for reason in self.counts.skipped:
@@ -171,15 +191,16 @@ def _read(path):
 def main():
     parser = argparse.ArgumentParser(prog="tools/check", description=__doc__.split("\n\n")[0])
     parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--faults", action="store_true", help="the whole fault matrix, with both containerds")
     parser.add_argument("stages", nargs="*", metavar="STAGE")
     arguments = parser.parse_args()
-    check = Check(arguments.fast)
+    check = Check(arguments.fast, arguments.faults)
     stages = {"setup": check.setup, "lint": check.lint, "scripts": check.scripts, "release": check.release, "guest": check.guest,
-              "unit": check.unit, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23}
+              "unit": check.unit, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23, "faults": check.faults}
     unknown = set(arguments.stages) - set(stages)
     if unknown:
         parser.error(f"unknown stage {' '.join(sorted(unknown))}: there are {' '.join(stages)}")
-    left_out = {"fuzz", "tidy", "e2e-2.3"} if arguments.fast else set()
+    left_out = {"fuzz", "tidy", "e2e-2.3", "faults"} if arguments.fast else set()
     started = time.monotonic()
     for name, stage in stages.items():
         if name in (arguments.stages or set(stages) - left_out):

@@ -69,14 +69,18 @@ class Containerd:
         config = os.path.join(self.folder, "containerd.toml")
         with open(config, "w", encoding="ascii") as file:
             file.write(cri.configuration(self.folder, self.version, self.pods) if self.pods else _CONFIG.format(dir=self.folder))
-        program = shutil.which("containerd", path=self.environment["PATH"])
-        if not program:
-            raise LabError("no containerd on this machine: run tools/setup")
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([program, "-c", config], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([*self.program(), "-c", config], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
         self._wait_until_it_answers()
         return self
+
+    def program(self):
+        """The words that start containerd, without its own arguments."""
+        program = shutil.which("containerd", path=self.environment["PATH"])
+        if not program:
+            raise LabError("no containerd on this machine: run tools/setup")
+        return [program]
 
     def _wait_until_it_answers(self):
         deadline = time.monotonic() + START_SECONDS

@@ -9,6 +9,7 @@
 #include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/sandbox/process.h"
 #include "host/sandbox/types.h"
+#include "lib/async/event.h"
 #include "lib/async/mutex.h"
 #include "lib/oci/spec.h"
 
@@ -21,7 +22,8 @@ struct Container {
         rootfs(std::move(request.rootfs)),
         spec(std::move(request.spec)),
         init(std::make_shared<Process>(executor, id, "", std::move(request.stdio))),
-        mutex(executor) {}
+        mutex(executor),
+        aborted(executor) {}
 
   const std::string id;
   const std::string bundle;
@@ -37,8 +39,11 @@ struct Container {
   };
   // What each exec will run, until it is started.
   std::map<std::string, ExecSpec> exec_specs;
-  // Serialises create, start and remove of this container.
+  // Serialises create, start and remove of this container, not of its execs.
   AsyncMutex mutex;
+  // Whether it is on its way into the guest. Killed or deleted meanwhile, it does not arrive.
+  bool creating = true;
+  Event aborted;
   // Whether the agent knows the container.
   bool in_guest = false;
   // What the node holds for it.

@@ -31,6 +31,7 @@ Process::Process(const asio::any_io_executor& executor, std::string container_id
       container_id_(std::move(container_id)),
       exec_id_(std::move(exec_id)),
       stdio_(std::move(stdio)),
+      mutex_(executor_),
       outputs_(executor,
                [this](std::string_view task, const Error& error) {
                  log::warning(

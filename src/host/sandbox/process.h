@@ -13,6 +13,7 @@
 #include "host/sandbox/types.h"
 #include "lib/async/awaitable.h"
 #include "lib/async/event.h"
+#include "lib/async/mutex.h"
 #include "lib/async/task_group.h"
 
 namespace kata::sandbox {
@@ -23,6 +24,9 @@ class Process : public std::enable_shared_from_this<Process> {
  public:
   // exec_id is empty for a container's first process.
   Process(const asio::any_io_executor& executor, std::string container_id, std::string exec_id, Stdio stdio);
+
+  // Serialises start and remove of an exec.
+  AsyncMutex& mutex() { return mutex_; }
 
   // Opens the host's ends of the streams; starts the log driver if they name one. An Error names the stream.
   Awaitable<> open_stdio(StdioRules rules);
@@ -78,6 +82,7 @@ class Process : public std::enable_shared_from_this<Process> {
   std::string container_id_;
   std::string exec_id_;
   Stdio stdio_;
+  AsyncMutex mutex_;
   ProcessState state_ = ProcessState::kCreated;
   ExitInfo exit_;
 

@@ -15,6 +15,7 @@
 #include "host/config/guest_command_line.h"
 #include "host/config/sizing.h"
 #include "host/device/aio.h"
+#include "host/sandbox/agent_errors.h"
 #include "host/sandbox/phase_timer.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
@@ -22,6 +23,7 @@
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/error/teardown.h"
+#include "lib/failpoint/failpoint.h"
 #include "lib/log/log.h"
 
 namespace kata::sandbox {
@@ -32,6 +34,13 @@ using std::chrono_literals::operator""ms;
 
 constexpr uint32_t kStatusLost = 255;
 constexpr uint32_t kStatusKilled = 128 + SIGKILL;
+
+std::string last_lines(std::string text, size_t count) {
+  while (text.ends_with('\n')) text.pop_back();
+  size_t begin = text.size();
+  while (count-- > 0 && begin != std::string::npos && begin != 0) begin = text.rfind('\n', begin - 1);
+  return begin == std::string::npos || begin == 0 ? text : text.substr(begin + 1);
+}
 
 // A container without a name of its own shows the node's, as with any runtime.
 std::string host_name() {
@@ -91,8 +100,9 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   share_ = std::make_unique<share_fs::ShareFs>(executor_, share_config());
   // The share's socket listens before prepare_share() first waits, so the VMM need not.
   co_await both(prepare_share(), start_vm());
-  co_await connect_agent();
-  co_await set_up_guest(spec);
+  KATA_FAILPOINT("vm-booting");
+  co_await bring_up_guest(spec);
+  KATA_FAILPOINT("sandbox-made");
 }
 
 void SandboxImpl::enter_cgroup(const oci::Spec& spec) {
@@ -129,6 +139,7 @@ Awaitable<> SandboxImpl::prepare_network(const oci::Spec& spec) {
 
 Awaitable<> SandboxImpl::start_vm() {
   const PhaseTimer timer("vmm");
+  KATA_FAILPOINT("vm-starting");
   vmm::VmSpec spec = plan_vm(config_.id, config_.config, run_dir_.path());
   spec.boot.command_line = config::guest_command_line(config_.config);
   if (network_->has_listeners()) {
@@ -154,7 +165,12 @@ Awaitable<> SandboxImpl::start_vm() {
   // Every helper process maps the guest's memory.
   spec.memory.shared = true;
   spec.cgroup_procs = resources_.vmm_entry_files();
-  co_await driver_->start(std::move(spec));
+  try {
+    co_await driver_->start(std::move(spec));
+  } catch (const Error& error) {
+    // containerd makes "unknown" of an internal error.
+    throw error.code() == Code::kInternal ? error.as(Code::kUnavailable) : error;
+  }
   vm_started_ = true;
   disks_->vm_started(driver_->disk_plug());
   record("vmm", driver_->pid());
@@ -163,16 +179,63 @@ Awaitable<> SandboxImpl::start_vm() {
   co_await resources_.vm_started(*driver_);
 }
 
-Awaitable<std::string> SandboxImpl::boot_failure_reason() {
+Awaitable<std::string> SandboxImpl::device_end() {
+  if (transport_->process()) {
+    const auto status = co_await transport_->process()->wait();
+    // The device also ends when the VMM does, and then the VMM's end is the better cause.
+    co_await pause_for(100ms);
+    co_return "the vsock device ended: " + status.text();
+  }
+  co_await stopped_.wait();
+  co_return "";
+}
+
+// Returns when something has ended that the guest cannot do without.
+Awaitable<std::string> SandboxImpl::broken_part() {
   auto died = [](vmm::VmDriver& driver) -> Awaitable<std::string> {
     co_return (co_await driver.wait()).reason;
   };
+  auto share_end = [](SandboxImpl& self) -> Awaitable<std::string> {
+    if (self.share_->pid() != 0) co_return co_await self.share_->daemon_end();
+    co_await self.stopped_.wait();
+    co_return "";
+  };
   auto group = asio::experimental::make_parallel_group(
       asio::co_spawn(executor_, died(*driver_), asio::deferred),
-      asio::co_spawn(executor_, driver_->guest_failure(), asio::deferred));
-  auto [order, error1, reason1, error2, reason2] =
+      asio::co_spawn(executor_, driver_->guest_failure(), asio::deferred),
+      asio::co_spawn(executor_, share_end(*this), asio::deferred),
+      asio::co_spawn(executor_, device_end(), asio::deferred));
+  auto [order, error1, vmm, error2, guest, error3, share, error4, device] =
       co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-  co_return order[0] == 0 ? reason1 : reason2;
+  const std::array<std::exception_ptr, 4> errors{error1, error2, error3, error4};
+  if (errors[order[0]]) std::rethrow_exception(errors[order[0]]);
+  co_return std::array<std::string, 4>{vmm, guest, share, device}[order[0]];
+}
+
+// What is waited for in the guest ends at once when something has broken.
+Awaitable<> SandboxImpl::bring_up_guest(const oci::Spec& spec) {
+  auto steps = [](SandboxImpl& self, const oci::Spec& pod) -> Awaitable<> {
+    co_await self.connect_agent();
+    KATA_FAILPOINT("agent-connected");
+    co_await self.set_up_guest(pod);
+  };
+  auto group =
+      asio::experimental::make_parallel_group(asio::co_spawn(executor_, steps(*this, spec), asio::deferred),
+                                              asio::co_spawn(executor_, broken_part(), asio::deferred));
+  auto [order, error, watch_error, broken] =
+      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  if (order[0] == 1 && !watch_error) throw Error(Code::kUnavailable, boot_report(broken));
+  if (!error) co_return;
+  const Error failed = to_error(error);
+  if (!is_connection_closed(failed)) throw failed;
+  // The connection goes a moment before its cause is seen.
+  std::string cause = failed.message();
+  try {
+    cause = co_await with_deadline(broken_part(), 300ms, "looking for what broke");
+  } catch (const Error&) {
+    log::debug("nothing but the connection to the agent is broken", {{"sandbox", config_.id}});
+  }
+  throw Error(Code::kUnavailable, boot_report(cause));
 }
 
 Awaitable<> SandboxImpl::dial_agent(std::optional<StreamSocket>& socket) {
@@ -184,27 +247,25 @@ Awaitable<> SandboxImpl::dial_agent(std::optional<StreamSocket>& socket) {
 Awaitable<> SandboxImpl::connect_agent() {
   const PhaseTimer timer("guest boot");
   std::optional<StreamSocket> socket;
-  auto group = asio::experimental::make_parallel_group(
-      asio::co_spawn(executor_, dial_agent(socket), asio::deferred),
-      asio::co_spawn(executor_, boot_failure_reason(), asio::deferred));
-  auto [order, error, death_error, death] =
-      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
-  if (order[0] == 1) {
-    const std::string reason = death_error ? to_error(death_error).message() : death;
-    throw Error(Code::kUnavailable, boot_report({Code::kUnavailable, reason}));
+  std::exception_ptr failure;
+  try {
+    co_await dial_agent(socket);
+  } catch (const Error&) {
+    failure = std::current_exception();
   }
-  if (error) {
-    const Error cause = to_error(error);
-    throw Error(cause.code(), boot_report(cause));
+  if (failure) {
+    const Error cause = to_error(failure);
+    throw Error(cause.code(), boot_report(cause.message()));
   }
   const config::AgentTimes times = config::agent_times(config_.config.agent);
   const agent::Limits limits{.request = times.request, .health = times.health_check};
   agent_ = std::make_shared<agent::AgentClient>(std::move(*socket), config_.id, limits);
 }
 
-std::string SandboxImpl::boot_report(const Error& error) const {
-  std::string text = "guest of sandbox " + config_.id + " did not come up: " + error.message();
-  const std::string vmm_output = driver_->error_output();
+std::string SandboxImpl::boot_report(const std::string& cause) const {
+  std::string text = "guest of sandbox " + config_.id + " did not come up: " + cause;
+  // QEMU may complain of one thing many times.
+  const std::string vmm_output = last_lines(driver_->error_output(), 2);
   if (!vmm_output.empty()) text += "\nVMM: " + vmm_output;
   const auto lines = driver_->last_console_lines(3);
   for (const std::string& line : lines) text += "\nconsole: " + line;
@@ -237,6 +298,7 @@ Awaitable<> SandboxImpl::stop() {
   // The watchers first, so that none of them takes the end that follows for a failure (B3).
   watchers_.cancel();
   try {
+    KATA_FAILPOINT("stopping");
     co_await end_processes();
     if (existed) co_await tear_down();
   } catch (...) {

@@ -13,7 +13,9 @@
 #include "host/sandbox/vm_plan.h"
 #include "lib/async/both.h"
 #include "lib/async/deadline.h"
+#include "lib/async/unless.h"
 #include "lib/error/error.h"
+#include "lib/failpoint/failpoint.h"
 #include "lib/fd/io.h"
 #include "lib/log/log.h"
 #include "lib/oci/pod_annotations.h"
@@ -46,6 +48,10 @@ void check_takes_execs(const Container& target, const std::string& exec) {
   throw Error(Code::kFailedPrecondition, exec + reason);
 }
 
+[[noreturn]] void throw_aborted(const Container& target) {
+  throw Error(Code::kCancelled, "container " + target.id + " was given up while it was being created");
+}
+
 // Once more after the start: an agent may not know the size that came with the process.
 Awaitable<> apply_size(std::shared_ptr<agent::AgentClient> client, std::shared_ptr<Process> exec) {
   const oci::Box size = *exec->kept_size();
@@ -71,6 +77,7 @@ SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config,
       parts_(std::move(parts)),
       run_dir_(config_.id, parts_.run_root),
       resources_(config_.id, parts_.make_cgroup),
+      failed_(executor_),
       boot_mutex_(executor_),
       stopped_(executor_),
       watchers_(executor_,
@@ -141,9 +148,11 @@ Awaitable<uint32_t> SandboxImpl::create_container(ContainerRequest request) {
     failure = std::current_exception();
   }
   if (failure) {
+    const Error error = co_await explained(failure, "creating container " + target->id);
     co_await roll_back(target);
-    std::rethrow_exception(failure);
+    throw error;
   }
+  target->creating = false;
   supervisors_.spawn(target->init->name(), supervise_init(target));
   co_return pid();
 }
@@ -190,7 +199,11 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // What is known before the boot is plugged before the boot: that costs nothing.
   claim_disks(*target);
   // The rootfs is put together while the VM boots.
-  co_await both(ensure_booted(target->spec), mount_rootfs(target));
+  // A mount is never given up half-way: nobody would know whether there is one.
+  auto booted = [](SandboxImpl& self, std::shared_ptr<Container> wanted) -> Awaitable<> {
+    if (!co_await unless(wanted->aborted, self.ensure_booted(wanted->spec))) throw_aborted(*wanted);
+  };
+  co_await both(booted(*this, target), mount_rootfs(target));
   GuestSpecRules rules = spec_rules(*target);
   target->rootfs_shared = target->mounted != nullptr;
   rules.guest_rootfs =
@@ -203,6 +216,12 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
   co_await plug_disks(target, setup);
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec, target->disks.mounts);
+  if (!co_await unless(target->aborted, make_in_guest(target, std::move(setup)))) throw_aborted(*target);
+  target->in_guest = true;
+  target->init->start_streams(agent());
+}
+
+Awaitable<> SandboxImpl::make_in_guest(std::shared_ptr<Container> target, agent::ContainerSetup setup) {
   const PhaseTimer timer("container create");
   const auto client = agent();
   if (agent::needs_extras(target->spec)) {
@@ -211,14 +230,15 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
                                      read_file(target->bundle + "/config.json", kConfigLimit));
   }
   co_await client->create_container(std::move(setup));
-  target->in_guest = true;
-  target->init->start_streams(client);
+  KATA_FAILPOINT("container-created");
 }
 
 Awaitable<> SandboxImpl::roll_back(std::shared_ptr<Container> target) {
+  // The guest may have it, or be about to.
+  if (target->aborted.is_set()) target->in_guest = true;
   co_await target->init->close_streams();
-  target->init->abandon();
   co_await clean_up_container(target);
+  target->init->finish(target->aborted.is_set() ? 128 + SIGKILL : 0);
   forget(target->id);
   if (containers_.empty() && !pod_) co_await stop();
 }
@@ -232,19 +252,26 @@ void SandboxImpl::forget(const std::string& id) {
 Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exec_id) {
   const auto self = shared_from_this();
   const auto target = container(container_id);
-  const auto lock = co_await target->mutex.lock();
   const auto subject = process(container_id, exec_id);
+  const auto lock = co_await (exec_id.empty() ? target->mutex : subject->mutex()).lock();
   if (subject->state() != ProcessState::kCreated) {
     throw Error(Code::kFailedPrecondition, subject->name() + " cannot be started: it was started before");
   }
-  if (exec_id.empty()) {
-    const PhaseTimer timer("container start");
-    co_await agent()->start_container(container_id);
-    if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
-    resources_.settle();
-  } else {
-    co_await start_exec(target, subject);
+  std::exception_ptr failure;
+  try {
+    if (exec_id.empty()) {
+      const PhaseTimer timer("container start");
+      co_await agent()->start_container(container_id);
+      if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
+      resources_.settle();
+      KATA_FAILPOINT("container-started");
+    } else {
+      co_await start_exec(target, subject);
+    }
+  } catch (...) {
+    failure = std::current_exception();
   }
+  if (failure) throw co_await explained(failure, "starting " + subject->name());
   co_return pid();
 }
 
@@ -273,6 +300,7 @@ Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shar
   exec->start_streams(client);
   supervisors_.spawn(exec->name(), supervise_exec(target, exec));
   if (exec->stdio().terminal && exec->kept_size()) co_await apply_size(client, exec);
+  KATA_FAILPOINT("exec-started");
 }
 
 void SandboxImpl::add_exec(ExecRequest request) {
@@ -301,10 +329,7 @@ Awaitable<ExitInfo> SandboxImpl::wait(std::string container_id, std::string exec
 Awaitable<ExitInfo> SandboxImpl::remove_exec(std::shared_ptr<Container> target,
                                              std::shared_ptr<Process> exec) {
   const auto self = shared_from_this();
-  // Only one that was not started can be on its way into the guest. What has ended does not wait behind the
-  // starts of others: callers give a delete little time.
-  std::optional<AsyncMutex::Lock> lock;
-  if (exec->state() == ProcessState::kCreated) lock.emplace(co_await target->mutex.lock());
+  const auto lock = co_await exec->mutex().lock();
   if (exec->state() == ProcessState::kRunning) {
     throw Error(Code::kFailedPrecondition, exec->name() + " is running: it cannot be deleted");
   }
@@ -319,7 +344,11 @@ Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string ex
   const auto self = shared_from_this();
   const auto target = container(container_id);
   if (!exec_id.empty()) co_return co_await remove_exec(target, process(container_id, exec_id));
+  // Its manager has given up the create call.
+  if (target->creating) target->aborted.set();
   const auto lock = co_await target->mutex.lock();
+  // Killed on its way into the guest, it is gone by now.
+  if (target->aborted.is_set()) co_return target->init->exit();
   const auto subject = process(container_id, exec_id);
   if (subject->state() != ProcessState::kStopped && subject->state() != ProcessState::kCreated) {
     throw Error(Code::kFailedPrecondition, "container " + container_id + " is running: it cannot be deleted");
@@ -332,6 +361,7 @@ Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string ex
   }
   co_await end_execs(target);
   co_await subject->close_streams();
+  KATA_FAILPOINT("deleting");
   forget(container_id);
   co_return subject->exit();
 }
@@ -339,6 +369,7 @@ Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string ex
 Awaitable<> SandboxImpl::kill(std::string container_id, std::string exec_id, uint32_t signal,
                               KillScope scope) {
   const auto self = shared_from_this();
+  const auto target = container(container_id);
   const auto subject = process(container_id, exec_id);
   if (subject->stopped())
     throw Error(Code::kNotFound, subject->name() + " has ended: process already finished");
@@ -349,12 +380,20 @@ Awaitable<> SandboxImpl::kill(std::string container_id, std::string exec_id, uin
   if (signal > 64)
     throw Error(Code::kInvalidArgument, "signal " + std::to_string(signal) + " does not exist");
   const bool final = signal == SIGKILL || signal == SIGTERM;
+  if (target->creating) {
+    if (!final) {
+      throw Error(Code::kFailedPrecondition,
+                  subject->name() + " is being created: there is no process to signal yet");
+    }
+    target->aborted.set();
+    co_return;
+  }
   std::exception_ptr failure;
   try {
     const auto client = agent();
     // An empty exec id with SIGKILL means every process of the container to the agent.
-    const std::string target = scope == KillScope::kAll ? "" : exec_id;
-    co_await with_deadline(client->signal_process(container_id, target, signal), kSignalLimit,
+    const std::string receiver = scope == KillScope::kAll ? "" : exec_id;
+    co_await with_deadline(client->signal_process(container_id, receiver, signal), kSignalLimit,
                            "signal " + std::to_string(signal) + " to " + subject->name());
   } catch (const Error&) {
     failure = std::current_exception();

@@ -77,6 +77,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   void add_pod_sysctls(oci::Spec& spec) const;
   [[nodiscard]] std::optional<std::string> pid_target(const Container& joining) const;
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
+  Awaitable<> make_in_guest(std::shared_ptr<Container> target, agent::ContainerSetup setup);
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
   void forget(const std::string& id);
@@ -103,8 +104,10 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> connect_agent();
   Awaitable<> dial_agent(std::optional<StreamSocket>& socket);
   Awaitable<> set_up_guest(const oci::Spec& spec);
-  Awaitable<std::string> boot_failure_reason();
-  [[nodiscard]] std::string boot_report(const Error& error) const;
+  Awaitable<> bring_up_guest(const oci::Spec& spec);
+  Awaitable<std::string> broken_part();
+  Awaitable<std::string> device_end();
+  [[nodiscard]] std::string boot_report(const std::string& cause) const;
   void record(const char* role, pid_t pid);
   Awaitable<> tear_down();
   Awaitable<> end_processes();
@@ -123,6 +126,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> end_execs(std::shared_ptr<Container> target);
   Awaitable<> clean_up_container(std::shared_ptr<Container> target);
   void report_exit(const Process& ended);
+  // What a call to the guest failed with: if the sandbox ends by itself meanwhile, the reason of that.
+  Awaitable<Error> explained(std::exception_ptr failure, std::string tried);
   // The VM cannot go on: logs the cause once and ends it.
   void fail(const std::string& cause);
   [[nodiscard]] bool others_alive(const std::string& id) const;
@@ -137,6 +142,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Phase phase_ = Phase::kNew;
   // Why the VM ended by itself; empty if it did not.
   std::string failure_;
+  Event failed_;
 
   // Set when the VM was booted without a container: what the pod asks of each of them.
   std::optional<oci::Spec> pod_;

@@ -3,9 +3,7 @@
 #include "host/sandbox/sandbox_impl.h"
 
 #include <csignal>
-#include <deque>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -19,24 +17,20 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_future.hpp>
 
 #include "host/resource/cgroup/fake_node_files.h"
+#include "host/sandbox/scripted_agent.h"
 #include "host/vmm/fake_driver.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
-#include "lib/ttrpc/server.h"
-
-#include "agent/agent.pb.h"
 
 namespace kata::sandbox {
 namespace {
 
 using std::chrono_literals::operator""s;
-using Empty = google::protobuf::Empty;
 
 class RecordingSink : public EventSink {
  public:
@@ -46,145 +40,6 @@ class RecordingSink : public EventSink {
   }
   void on_oom(const std::string& container_id) override { events.push_back("oom " + container_id); }
   std::vector<std::string> events;
-};
-
-// Answers as an agent does; a process ends when the test or a signal says so.
-class ScriptedAgent {
- public:
-  ScriptedAgent(asio::io_context& context, const std::string& socket)
-      : let_exec_go(context.get_executor()),
-        context_(context),
-        acceptor_(context, asio::local::stream_protocol::endpoint(socket)),
-        server_(ttrpc::Server::create()) {
-    add<grpc::CreateSandboxRequest>("CreateSandbox");
-    add<grpc::DestroySandboxRequest>("DestroySandbox");
-    add<grpc::CreateContainerRequest>("CreateContainer", [this](const auto& request) {
-      if (refuse_create)
-        throw Error(Code::kNotFound, "exec: \"nothing\": executable file not found in $PATH");
-      start_process(request.container_id());
-    });
-    add<grpc::StartContainerRequest>("StartContainer");
-    add<grpc::RemoveContainerRequest>("RemoveContainer");
-    add<grpc::PauseContainerRequest>("PauseContainer");
-    add<grpc::ResumeContainerRequest>("ResumeContainer");
-    add<grpc::TtyWinResizeRequest>("TtyWinResize", [this](const auto& request) {
-      sizes.push_back(std::to_string(request.row()) + "x" + std::to_string(request.column()));
-    });
-    add_exec();
-    add<grpc::CloseStdinRequest>("CloseStdin");
-    add<grpc::SignalProcessRequest>("SignalProcess", [this](const auto& request) {
-      if (signal_error) throw *signal_error;
-      end_process(request.container_id() + request.exec_id(), 128 + static_cast<int>(request.signal()));
-    });
-    add_streams();
-    asio::co_spawn(context_, accept(), asio::detached);
-  }
-
-  void end_process(const std::string& key, int status) {
-    const auto found = processes_.find(key);
-    if (found == processes_.end()) return;
-    found->second->status = status;
-    found->second->ended.set();
-  }
-  void break_connection() { server_->stop(); }
-  void close() {
-    acceptor_.close();
-    server_->stop();
-  }
-
-  std::vector<std::string> calls;
-  std::vector<std::string> sizes;
-  bool refuse_create = false;
-  std::string slow_exec;
-  Event let_exec_go;
-  std::optional<Error> signal_error;
-  std::map<std::string, std::deque<std::string>> output;
-
- private:
-  struct Running {
-    explicit Running(asio::io_context& context) : ended(context.get_executor()) {}
-    Event ended;
-    int status = 0;
-  };
-
-  void start_process(const std::string& key) { processes_[key] = std::make_shared<Running>(context_); }
-
-  template <typename Request>
-  void add(const char* method, std::function<void(const Request&)> action = nullptr) {
-    std::function<Awaitable<Empty>(Request)> handler = [this, method,
-                                                        action](Request request) -> Awaitable<Empty> {
-      calls.emplace_back(method);
-      if (action) action(request);
-      co_return Empty();
-    };
-    ttrpc::add<Request, Empty>(*server_, "grpc.AgentService", method, std::move(handler));
-  }
-
-  void add_exec() {
-    std::function<Awaitable<Empty>(grpc::ExecProcessRequest)> handler =
-        [this](grpc::ExecProcessRequest request) -> Awaitable<Empty> {
-      if (request.exec_id() == slow_exec) co_await let_exec_go.wait();
-      const auto& size = request.process().consolesize();
-      sizes.push_back("start " + std::to_string(size.height()) + "x" + std::to_string(size.width()));
-      start_process(request.container_id() + request.exec_id());
-      co_return Empty();
-    };
-    ttrpc::add<grpc::ExecProcessRequest, Empty>(*server_, "grpc.AgentService", "ExecProcess",
-                                                std::move(handler));
-  }
-
-  Awaitable<grpc::ReadStreamResponse> read(grpc::ReadStreamRequest request, bool is_stdout) {
-    const std::string key = request.container_id() + request.exec_id();
-    grpc::ReadStreamResponse response;
-    auto& chunks = output[key];
-    if (is_stdout && !chunks.empty()) {
-      response.set_data(chunks.front());
-      chunks.pop_front();
-      co_return response;
-    }
-    const auto process = processes_.at(key);
-    co_await process->ended.wait();
-    co_return response;
-  }
-
-  void add_streams() {
-    const auto read_handler = [this](bool is_stdout) {
-      return std::function<Awaitable<grpc::ReadStreamResponse>(grpc::ReadStreamRequest)>(
-          [this, is_stdout](grpc::ReadStreamRequest request) { return read(std::move(request), is_stdout); });
-    };
-    ttrpc::add<grpc::ReadStreamRequest, grpc::ReadStreamResponse>(*server_, "grpc.AgentService", "ReadStdout",
-                                                                  read_handler(true));
-    ttrpc::add<grpc::ReadStreamRequest, grpc::ReadStreamResponse>(*server_, "grpc.AgentService", "ReadStderr",
-                                                                  read_handler(false));
-    std::function<Awaitable<grpc::WaitProcessResponse>(grpc::WaitProcessRequest)> wait =
-        [this](grpc::WaitProcessRequest request) -> Awaitable<grpc::WaitProcessResponse> {
-      const auto process = processes_.at(request.container_id() + request.exec_id());
-      co_await process->ended.wait();
-      grpc::WaitProcessResponse response;
-      response.set_status(process->status);
-      co_return response;
-    };
-    ttrpc::add<grpc::WaitProcessRequest, grpc::WaitProcessResponse>(*server_, "grpc.AgentService",
-                                                                    "WaitProcess", std::move(wait));
-  }
-
-  Awaitable<> accept() {
-    try {
-      for (;;) {
-        auto socket = co_await acceptor_.async_accept(asio::use_awaitable);
-        asio::co_spawn(context_,
-                       server_->serve(StreamSocket(std::move(socket)), ttrpc::Server::PeerCheck::kNone),
-                       asio::detached);
-      }
-    } catch (const std::exception&) {
-      co_return;
-    }
-  }
-
-  asio::io_context& context_;
-  asio::local::stream_protocol::acceptor acceptor_;
-  std::shared_ptr<ttrpc::Server> server_;
-  std::map<std::string, std::shared_ptr<Running>> processes_;
 };
 
 class SandboxTest : public testing::Test {
@@ -322,6 +177,47 @@ TEST_F(SandboxTest, OutputReachesAFileAndExecsEndBeforeTheirContainer) {
   EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/e1 7", "exit s1/ 0"));
   EXPECT_EQ(read_file(dir_ + "/out"), std::string("hello w\0rld", 11));
   EXPECT_EQ(run(sandbox_->remove("s1", "e1")).status, 7U);
+}
+
+TEST_F(SandboxTest, AContainerGivenUpOnItsWayIntoTheGuestDoesNotArrive) {
+  for (const bool killed : {true, false}) {
+    SCOPED_TRACE(killed ? "killed" : "deleted");
+    agent_->create_begun = std::make_unique<Event>(context_.get_executor());
+    std::string failure;
+    asio::co_spawn(context_, sandbox_->create_container(request("s1")),
+                   [&](const std::exception_ptr& failed, uint32_t) {
+                     failure = failed ? to_error(failed).message() : "created";
+                   });
+    run(agent_->create_begun->wait());
+    EXPECT_EQ(code_of([&] { run(sandbox_->kill("s1", "", SIGHUP, Sandbox::KillScope::kProcess)); }),
+              Code::kFailedPrecondition);
+    ExitInfo seen;
+    asio::co_spawn(context_, sandbox_->wait("s1", ""),
+                   [&](const std::exception_ptr&, const ExitInfo& exit) { seen = exit; });
+    if (killed) run(sandbox_->kill("s1", "", SIGKILL, Sandbox::KillScope::kAll));
+    EXPECT_EQ(run(sandbox_->remove("s1", "")).status, 137U);
+    EXPECT_EQ(seen.status, 137U);
+    EXPECT_EQ(failure, "container s1 was given up while it was being created");
+    EXPECT_TRUE(sandbox_->containers().empty());
+    EXPECT_GE(driver_->stops(), 1U);
+    make_sandbox();
+  }
+}
+
+TEST_F(SandboxTest, AContainerPausesWhileAnExecStarts) {
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  ExecRequest exec;
+  exec.container_id = "s1";
+  exec.exec_id = agent_->slow_exec = "slow";
+  sandbox_->add_exec(exec);
+  bool started = false;
+  asio::co_spawn(context_, sandbox_->start("s1", "slow"),
+                 [&](const std::exception_ptr&, uint32_t) { started = true; });
+  run(sandbox_->pause("s1"));
+  run(sandbox_->resume("s1"));
+  EXPECT_FALSE(started);
+  agent_->let_exec_go.set();
 }
 
 TEST_F(SandboxTest, AnEndedExecIsDeletedWhileAnotherStarts) {

@@ -19,6 +19,8 @@ constexpr Duration kHealthInterval = 30s;
 // How long the execs of an ended container may take to end; they were killed with it.
 constexpr Duration kExecEndLimit = 2s;
 constexpr Duration kCleanUpLimit = 8s;
+// How long after the connection's end its cause may be seen.
+constexpr Duration kCauseLimit = 500ms;
 
 }  // namespace
 
@@ -40,12 +42,16 @@ void SandboxImpl::start_watchers() {
 void SandboxImpl::fail(const std::string& cause) {
   if (phase_ == Phase::kStopping || phase_ == Phase::kStopped || !failure_.empty()) return;
   failure_ = cause;
+  failed_.set();
   std::string console;
   for (const std::string& line : driver_->last_console_lines(5)) console += line + "\n";
   log::error("the sandbox ends by itself",
              {{"cause", cause}, {"vmm_output", driver_->error_output()}, {"console", console}});
   // Not a child of the watchers, since stopping cancels those, and not of the supervisors, which it joins.
-  asio::co_spawn(executor_, stop(), [self = shared_from_this()](const std::exception_ptr&) {});
+  // Not at once: the caller is a watcher, and others may not have begun.
+  asio::post(executor_, [self = shared_from_this()] {
+    asio::co_spawn(self->executor_, self->stop(), [self](const std::exception_ptr&) {});
+  });
 }
 
 Awaitable<> SandboxImpl::watch_vm() {
@@ -73,10 +79,8 @@ Awaitable<> SandboxImpl::watch_share() {
 }
 
 Awaitable<> SandboxImpl::watch_vsock_device() {
-  const auto status = co_await transport_->process()->wait();
-  // The device also ends when the VMM does, and then the VMM's end is the better cause.
-  co_await pause_for(100ms);
-  fail("the vsock device ended: " + status.text());
+  const std::string reason = co_await device_end();
+  fail(reason);
 }
 
 Awaitable<> SandboxImpl::watch_agent() {
@@ -128,6 +132,20 @@ Awaitable<> SandboxImpl::probe_health() {
       co_return;
     }
   }
+}
+
+Awaitable<Error> SandboxImpl::explained(std::exception_ptr failure, std::string tried) {
+  const Error error = to_error(failure);
+  if (phase_ == Phase::kNew || phase_ == Phase::kBooting) co_return error;
+  if (failure_.empty() && is_connection_closed(error)) {
+    try {
+      co_await with_deadline(failed_.wait(), kCauseLimit, "looking for what broke");
+    } catch (const Error&) {
+      // The sandbox goes on: it is only what was said.
+    }
+  }
+  if (failure_.empty()) co_return error;
+  co_return Error(Code::kUnavailable, tried + ": sandbox " + config_.id + " has ended: " + failure_);
 }
 
 void SandboxImpl::report_exit(const Process& ended) {

@@ -54,6 +54,8 @@ class Pod {
   Awaitable<> creates_done();
   // Whether no container is left, and nothing else holds the sandbox.
   [[nodiscard]] bool empty() const;
+  // The same, and nothing is on its way to change it.
+  [[nodiscard]] bool idle() const { return empty() && creating_ == 0 && stopping_ == 0; }
   // Stops the sandbox if there is one. Idempotent; a failure is logged.
   Awaitable<> stop();
 

@@ -87,6 +87,7 @@ Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings) {
   parts.load_config = std::move(settings.load_config);
   parts.events = std::make_shared<TaskEvents>(publisher, settings.manager);
   parts.answer_limit = settings.answer_limit;
+  parts.idle_limit = settings.idle_limit;
   parts.monitor_socket = std::move(settings.monitor_socket);
   parts.cgroups = host_cgroup_version();
   parts.shut_down = [over] { over->set(); };
@@ -119,6 +120,18 @@ namespace {
 bool is_socket(int fd) {
   struct stat info{};
   return ::fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// What leaves a handler is a defect of ours, and no reason to leave the pod alone.
+void run_whatever_happens(asio::io_context& loop) {
+  for (;;) {
+    try {
+      loop.run();
+      return;
+    } catch (...) {
+      log::error("an error was not handled", {{"error", to_error(std::current_exception()).message()}});
+    }
+  }
 }
 
 UniqueFd take_listener() {
@@ -171,7 +184,7 @@ int serve(const Flags& flags, const Backend& backend) {
                    loop.stop();
                  });
   log::info("serving", {{"version", KATA_VERSION}, {"socket", flags.socket}});
-  loop.run();
+  run_whatever_happens(loop);
   remove_traces(flags);
   log::info("the shim ends");
   return code;

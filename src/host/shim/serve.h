@@ -24,6 +24,7 @@ struct ServeSettings {
   std::string options;
   std::string monitor_socket;
   Duration answer_limit = kAnswerLimit;
+  Duration idle_limit = kIdleLimit;
   SandboxFactory make_sandbox;
   ConfigLoader load_config;
 };

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
+
 #include "host/shim/convert.h"
 #include "host/shim/detached_call.h"
 #include "host/shim/flags.h"
@@ -56,7 +58,8 @@ TaskService::TaskService(Parts parts)
             .load_config = parts_.load_config,
             .events = parts_.events,
             .monitor_socket = parts_.monitor_socket}),
-      settled_(parts_.executor) {}
+      settled_(parts_.executor),
+      idle_(parts_.executor) {}
 
 template <typename Request, typename Response>
 Awaitable<std::string> TaskService::serve(std::shared_ptr<TaskService> self, std::string method,
@@ -146,7 +149,17 @@ Awaitable<proto::CreateTaskResponse> TaskService::create(proto::CreateTaskReques
   if (container.spec.process) container.spec.process->terminal = request.terminal();
 
   config::LoadRequest where = load_request(request.options(), container.spec);
-  const uint32_t pid = co_await pod_.create_container(std::move(container), std::move(where));
+  uint32_t pid = 0;
+  std::exception_ptr failed;
+  try {
+    pid = co_await pod_.create_container(std::move(container), std::move(where));
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  if (failed) {
+    watch_idleness();
+    std::rethrow_exception(failed);
+  }
   created_ = true;
   parts_.events->created(request, pid);
   proto::CreateTaskResponse response;
@@ -201,6 +214,7 @@ Awaitable<proto::DeleteResponse> TaskService::remove(proto::DeleteRequest reques
     // With its last container the pod is over: what is answered here is all that CRI-O waits for.
     if (pod_.sandbox() == sandbox && pod_.empty()) co_await pod_.stop();
     parts_.events->deleted(request.id(), pid, exit);
+    watch_idleness();
   }
   co_return response;
 }
@@ -320,7 +334,19 @@ Awaitable<TaskService::Empty> TaskService::shutdown(proto::ShutdownRequest reque
   co_return Empty();
 }
 
+void TaskService::watch_idleness() {
+  if (!pod_.idle()) return;
+  idle_.expires_after(parts_.idle_limit);
+  idle_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
+    if (cancelled || !self->pod_.idle()) return;
+    log::info("the shim ends: it has no containers and nobody has told it to shut down");
+    asio::co_spawn(self->parts_.executor, self->end_process(), [self](const std::exception_ptr&) {});
+  });
+}
+
 Awaitable<> TaskService::end_process() {
+  idle_.cancel();
+  settled_.cancel();
   co_await pod_.stop();
   parts_.shut_down();
 }

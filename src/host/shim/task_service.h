@@ -22,6 +22,11 @@ namespace kata::shim {
 // force otherwise.
 inline constexpr Duration kAnswerLimit = std::chrono::seconds(10);
 
+// How long a shim without containers waits for its Shutdown. Whoever asked for the last Delete, or for the
+// Create that failed, may be gone; its manager learns from the end of the process that it can forget the
+// container.
+inline constexpr Duration kIdleLimit = std::chrono::seconds(3);
+
 // Every method is one call; errors carry the codes that containerd decides by. Calls that change something
 // run to their end even when the caller goes away in the middle.
 class TaskService : public std::enable_shared_from_this<TaskService> {
@@ -38,6 +43,7 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
     std::shared_ptr<TaskEvents> events;
     CgroupVersion cgroups = CgroupVersion::kV1;
     Duration answer_limit = kAnswerLimit;
+    Duration idle_limit = kIdleLimit;
     // Path of the management socket; empty = none.
     std::string monitor_socket;
     // Asks the process to end; called once the sandbox is gone, before the answer to Shutdown is sent.
@@ -87,6 +93,8 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   template <typename Request, typename Response>
   static Awaitable<std::string> serve(std::shared_ptr<TaskService> self, std::string method,
                                       Awaitable<Response> (TaskService::*call)(Request), std::string payload);
+  // Ends the process when it has had no container for the limit and nobody has said Shutdown.
+  void watch_idleness();
   // A pod without a container of its own, by its id: containerd asks for it as for a task.
   [[nodiscard]] bool is_pod(const std::string& id) const { return pod_.held() && id == parts_.sandbox_id; }
 
@@ -96,6 +104,8 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   std::string pod_files_;
   // Runs out some time after the last start of a process.
   asio::steady_timer settled_;
+  // Runs out when nothing was left to serve for a while.
+  asio::steady_timer idle_;
   // Whether there ever was a container.
   bool created_ = false;
 };

@@ -160,6 +160,32 @@ TEST_F(TaskServiceTest, AFailedFirstCreateLeavesNoSandbox) {
   EXPECT_TRUE(ended_);
 }
 
+// Whoever asked for the Delete, or the Create that failed, may be gone.
+TEST_F(TaskServiceTest, AShimWithoutContainersEndsWithoutAShutdown) {
+  idle_limit_ = std::chrono::milliseconds(50);
+  serve_and([this]() -> Awaitable<> {
+    const auto client = co_await connect();
+    co_await create_and_start(client, "c1");
+    script_->last.lock()->exit("c1", "", 0);
+    co_await call<proto::DeleteResponse>(client, "Delete", of<proto::DeleteRequest>("c1"));
+    shut_down_ = true;  // not by a call
+    co_await client->closed();
+  });
+  EXPECT_TRUE(ended_);
+}
+
+TEST_F(TaskServiceTest, AShimWhoseCreateFailedEndsWithoutAShutdown) {
+  idle_limit_ = std::chrono::milliseconds(50);
+  script_->create_error = Error(Code::kUnavailable, "guest does not answer");
+  serve_and([this]() -> Awaitable<> {
+    const auto client = co_await connect();
+    co_await failure(client, "Create", create_request("c1"));
+    shut_down_ = true;  // not by a call
+    co_await client->closed();
+  });
+  EXPECT_TRUE(ended_);
+}
+
 TEST_F(TaskServiceTest, ShutdownWaitsForTheLastContainer) {
   serve_and([this]() -> Awaitable<> {
     const auto client = co_await connect();

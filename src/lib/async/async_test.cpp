@@ -11,6 +11,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_future.hpp>
 
 #include "lib/async/blocking_pool.h"
@@ -18,6 +19,7 @@
 #include "lib/async/deadline.h"
 #include "lib/async/event.h"
 #include "lib/async/task_group.h"
+#include "lib/async/unless.h"
 #include "lib/fd/io.h"
 
 namespace kata {
@@ -113,6 +115,59 @@ TEST(TaskGroupTest, CancelEndsTasksAndErrorsAreNamed) {
   run(context, body());
   EXPECT_EQ(group.size(), 0U);
   EXPECT_THAT(errors, testing::ElementsAre("fail|broken"));
+}
+
+// A task may be what ends its group, before it has waited for anything.
+TEST(TaskGroupTest, ATaskMayCancelItsOwnGroup) {
+  asio::io_context context;
+  TaskGroup group(context.get_executor(), [](std::string_view task, const Error& error) {
+    ADD_FAILURE() << task << ": " << error.message();
+  });
+  auto ends_all = [&]() -> Awaitable<> {
+    group.cancel();
+    co_return;
+  };
+  auto body = [&]() -> Awaitable<> {
+    group.spawn("first", ends_all());
+    group.spawn("second", ends_all());
+    co_await group.join();
+  };
+  run(context, body());
+  EXPECT_EQ(group.size(), 0U);
+}
+
+TEST(UnlessTest, TheEventWinsTheOperationOrNeither) {
+  asio::io_context context;
+  Event stop(context.get_executor());
+  Event other(context.get_executor());
+  bool cancelled = false;
+  auto slow = [&]() -> Awaitable<> {
+    try {
+      co_await other.wait();
+    } catch (...) {
+      cancelled = true;
+      throw;
+    }
+  };
+  auto fails = []() -> Awaitable<> {
+    throw Error(Code::kNotFound, "nothing there");
+    co_return;
+  };
+  auto body = [&]() -> Awaitable<> {
+    EXPECT_TRUE(co_await unless(stop, pause_for(1ms)));
+    Code code = Code::kOk;
+    try {
+      co_await unless(stop, fails());
+    } catch (const Error& error) {
+      code = error.code();
+    }
+    EXPECT_EQ(code, Code::kNotFound);
+    asio::post(context, [&] { stop.set(); });
+    EXPECT_FALSE(co_await unless(stop, slow()));
+    EXPECT_TRUE(cancelled);
+    EXPECT_FALSE(co_await unless(stop, fails()));
+  };
+  run(context, body());
 }
 
 TEST(BlockingPoolTest, ResultComesBackFromAnotherThread) {

@@ -24,6 +24,20 @@ bool is_cancellation(const std::exception_ptr& exception) {
   }
 }
 
+// A task that cancels its own group and then ends without having waited is still cancelled when Asio's frame
+// around it waits; the error of that wait would leave the event loop, and nobody would hear of the task's
+// end.
+Awaitable<> shielded(Awaitable<> task) {
+  std::exception_ptr failure;
+  try {
+    co_await std::move(task);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  co_await asio::this_coro::throw_if_cancelled(false);
+  if (failure) std::rethrow_exception(failure);
+}
+
 }  // namespace
 
 TaskGroup::TaskGroup(asio::any_io_executor executor, ErrorHandler on_error)
@@ -46,7 +60,7 @@ void TaskGroup::spawn(std::string name, Awaitable<> task) {
     shared->running.erase(entry);
     if (shared->running.empty()) shared->idle.cancel();
   };
-  asio::co_spawn(executor_, std::move(task),
+  asio::co_spawn(executor_, shielded(std::move(task)),
                  asio::bind_cancellation_slot(entry->signal.slot(), std::move(finished)));
 }
 

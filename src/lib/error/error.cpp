@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include <boost/system/system_error.hpp>
+
 namespace kata {
 
 std::string code_name(Code code) {
@@ -101,6 +103,11 @@ Error to_error(std::exception_ptr exception) {
       return converted;
     }
     return {Code::kInternal, error.what()};
+  } catch (const boost::system::system_error& error) {
+    // Its own text names a line of Boost's, too.
+    if (error.code().category() == boost::system::system_category())
+      return Error::from_errno(error.code().value(), "system call");
+    return {Code::kInternal, error.code().message()};
   } catch (const std::bad_alloc&) {
     return {Code::kResourceExhausted, "out of memory"};
   } catch (const std::exception& error) {
