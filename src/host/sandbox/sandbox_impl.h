@@ -1,5 +1,6 @@
 // The sandbox's implementation; its parts by question: sandbox_impl.cpp (calls on containers),
-// sandbox_boot.cpp (VM up and down), sandbox_watch.cpp (what happens by itself). Only these include it.
+// sandbox_create.cpp (containers on their way into the guest), sandbox_boot.cpp (VM up and down),
+// sandbox_watch.cpp (what happens by itself). Only these include it.
 #pragma once
 
 #include <functional>
@@ -74,16 +75,18 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::shared_ptr<Container> container(const std::string& id) const;
   std::shared_ptr<Process> process(const std::string& container_id, const std::string& exec_id) const;
   std::shared_ptr<agent::AgentClient> agent() const;
+  void forget(const std::string& id);
+  Awaitable<ExitInfo> remove_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
+  Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
+  [[nodiscard]] GuestSpecRules spec_rules(const Container& target) const;
+
+  // sandbox_create.cpp
   void add_pod_sysctls(oci::Spec& spec) const;
   [[nodiscard]] std::optional<std::string> pid_target(const Container& joining) const;
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
   Awaitable<> make_in_guest(std::shared_ptr<Container> target, agent::ContainerSetup setup);
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
-  void forget(const std::string& id);
-  Awaitable<ExitInfo> remove_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
-  Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
-  [[nodiscard]] GuestSpecRules spec_rules(const Container& target) const;
 
   // sandbox_disks.cpp
   void make_disk_manager(const oci::Spec& spec, const std::vector<rootfs::MountRequest>& rootfs);
