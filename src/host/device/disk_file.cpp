@@ -115,6 +115,12 @@ DiskFile open_disk(const std::string& path, Access access) {
   return disk;
 }
 
+void check_magic(const DiskFile& disk, const std::string& path, const std::string& type) {
+  const auto found = probe_filesystem(disk.fd.get(), "disk " + path);
+  if (!found || found->type != type)
+    throw Error(Code::kInvalidArgument, "disk " + path + " has no " + type + " file system");
+}
+
 std::string check_filesystem(const DiskFile& disk, const std::string& path, const std::string& type) {
   constexpr std::array<std::string_view, 5> kKnown = {"ext4", "xfs", "btrfs", "erofs", "squashfs"};
   const bool known = type.empty() || std::ranges::find(kKnown, type) != kKnown.end();

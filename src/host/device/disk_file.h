@@ -50,4 +50,7 @@ std::string node_of(unsigned major, unsigned minor, const std::string& sysfs = "
 // takes what is there. Returns the type.
 std::string check_filesystem(const DiskFile& disk, const std::string& path, const std::string& type);
 
+// The same without a look at the size: for an image whose data is in further files.
+void check_magic(const DiskFile& disk, const std::string& path, const std::string& type);
+
 }  // namespace kata::device

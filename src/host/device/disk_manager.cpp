@@ -1,5 +1,6 @@
 #include "host/device/disk_manager.h"
 
+#include <sys/resource.h>
 #include <utility>
 
 #include "lib/error/error.h"
@@ -10,6 +11,14 @@ namespace {
 
 constexpr const char* kScsi = "virtio-scsi";
 constexpr uint32_t kTargets = 256;
+
+// A disk of 128 layers takes some 260 descriptors in the VMM, which inherits the limit.
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) log::warning("the limit of open files stays as it is");
+}
 
 }  // namespace
 
@@ -118,6 +127,7 @@ void DiskManager::place_before_start(Disk& disk, vmm::VmSpec& spec) {
 }
 
 void DiskManager::plan_start(vmm::VmSpec& spec) {
+  raise_file_limit();
   spec.ports = topology_.ports();
   for (const auto& [id, disk] : disks_) {
     if (disk->state != State::kOpen) continue;

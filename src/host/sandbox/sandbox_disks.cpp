@@ -4,6 +4,7 @@
 
 #include "host/config/cri_annotations.h"
 #include "host/resource/rootfs/block_rootfs.h"
+#include "host/resource/rootfs/erofs_rootfs.h"
 #include "host/resource/volume/block_volumes.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
@@ -21,8 +22,16 @@ void SandboxImpl::make_disk_manager(const oci::Spec& spec, const std::vector<roo
 
 void SandboxImpl::claim_disks(Container& target) {
   make_disk_manager(target.spec, target.rootfs);
-  if (rootfs::classify(target.rootfs) == rootfs::Kind::kBlock)
-    rootfs::claim_block_rootfs(target.rootfs.front(), target.id, *disks_, target.disks);
+  switch (rootfs::classify(target.rootfs)) {
+    case rootfs::Kind::kFolder:
+      break;
+    case rootfs::Kind::kBlock:
+      rootfs::claim_block_rootfs(target.rootfs.front(), target.id, *disks_, target.disks);
+      break;
+    case rootfs::Kind::kLayers:
+      rootfs::claim_layered_rootfs(target.rootfs, target.id, *disks_, target.disks);
+      break;
+  }
   volume::claim_block_volumes(target.spec, *disks_, target.disks);
 }
 

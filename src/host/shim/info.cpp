@@ -24,6 +24,9 @@ std::string runtime_info() {
   info.mutable_version()->set_version(KATA_VERSION);
   info.mutable_features()->set_type_url(kFeaturesType);
   info.mutable_features()->set_value(kFeatures);
+  // Layers and overlays come as they are and are put together in the guest; without it containerd mounts them
+  // on the node.
+  (*info.mutable_annotations())["containerd.io/runtime-allow-mounts"] = "mkdir/*,format/*,erofs";
   return info.SerializeAsString();
 }
 
