@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ranges>
 
+#include "guest/storage/layer_group.h"
 #include "lib/error/error.h"
 
 namespace kata::sandbox {
@@ -46,6 +47,7 @@ Awaitable<> StorageTable::add_one(const storage::Storage& storage, const storage
 
 Awaitable<std::vector<std::string>> StorageTable::add(std::vector<storage::Storage> storages,
                                                       storage::Context context) {
+  storages = storage::group_layers(std::move(storages));
   std::vector<std::string> added;
   std::vector<std::string> kept;
   std::exception_ptr failure;

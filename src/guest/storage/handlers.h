@@ -16,4 +16,7 @@ Awaitable<> attach_watchable(const Storage& storage, const Context& context, Att
 // blk, mmioblk, scsi, nvdimm, blk-ccw: the node is waited for, then mounted.
 Awaitable<> attach_block(const Storage& storage, const Context& context, Attached& made);
 
+// erofs.multi-layer: a group of disks that is one root file system.
+Awaitable<> attach_layers(const Storage& storage, const Context& context, Attached& made);
+
 }  // namespace kata::storage

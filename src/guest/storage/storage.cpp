@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "guest/storage/handlers.h"
+#include "guest/storage/layer_group.h"
 #include "guest/storage/mount_step.h"
 #include "lib/async/child_process.h"
 #include "lib/error/error.h"
@@ -29,6 +30,7 @@ constexpr std::array kDrivers = {
     Driver{"bind", attach_bind},           Driver{"overlayfs", attach_overlay},
     Driver{"ephemeral", attach_ephemeral}, Driver{"image_guest_pull", attach_guest_pull},
     Driver{"local", attach_local},         Driver{"watchable-bind", attach_watchable},
+    Driver{kLayersDriver, attach_layers},
 };
 
 // Where storages may be mounted: the guest's own folders for them (agent-api, section 7).

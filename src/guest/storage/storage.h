@@ -31,6 +31,8 @@ struct Storage {
   std::optional<FsGroup> fs_group;
   // Kept until the sandbox ends.
   bool shared = false;
+  // Of a group that is one storage (layer_group.h).
+  std::vector<Storage> members;
 };
 
 struct MirrorLimits {
