@@ -119,5 +119,50 @@ class Volumes(Disks):
         self.assertEqual(result.stdout, b"1\n2\n")
 
 
+@kata_only
+class Snapshotters(Disks):
+    """Root file systems on disks, as containerd 2.3 hands them over."""
+
+    def setUp(self):
+        if not harness.LAB.disks:
+            self.skipTest("only containerd 2.3 has these snapshotters: --containerd 2.3")
+        super().setUp()
+
+    def erofs(self):
+        if harness.LAB.disks.erofs:
+            self.skipTest(harness.LAB.disks.erofs)
+        return ("--rm", "--snapshotter", "erofs")
+
+    def test_blockfile(self):
+        result = self.expect_run("sh", "-c", "grep ' / ' /proc/mounts; cat /layers/*; touch /etc/new && ls /etc/new",
+                                 flags=("--rm", "--snapshotter", "blockfile"))
+        self.assertRegex(result.stdout, rb"/dev/vd[a-z] / ext4 rw")
+        self.assertIn(b"second\nthird\n/etc/new\n", result.stdout)
+
+    def test_erofs_layers(self):
+        """Three layers are three partitions of one disk; order and whiteouts are right; the writable layer is a second disk."""
+        result = self.expect_run("sh", "-c", "grep ' / ' /proc/mounts; cat /layers/*; ls /layers; echo x > /layers/kept && cat /layers/kept; "
+                                 "ls /sys/block | grep -c vd; ls /sys/block/vd*/ | grep -c 'vd[ab][0-9]'", flags=self.erofs())
+        lines = result.stdout.decode().splitlines()
+        self.assertRegex(lines[0], r"overlay / overlay rw")
+        self.assertEqual(lines[1:], ["second", "third", "kept", "replaced", "x", "2", "3"])
+
+    def test_layers_arrive_as_they_are(self):
+        """The sha256 of each guest partition is that of its layer file."""
+        result = self.expect_run(
+            "sh", "-c", "for p in /sys/block/vd*/vd*[0-9]; do n=$(basename $p); mknod /tmp/$n b $(tr ':' ' ' < $p/dev); "
+            "echo $(sha256sum < /tmp/$n) $(cat $p/size); done", flags=("--privileged", *self.erofs()))
+        layers = {}
+        root = os.path.join(harness.LAB.folder, "root/io.containerd.snapshotter.v1.erofs/snapshots")
+        for number in os.listdir(root):
+            path = os.path.join(root, number, "layer.erofs")
+            if os.path.exists(path):
+                layers[self.hash(path)] = os.path.getsize(path)
+        found = [line.split() for line in result.stdout.decode().splitlines()]
+        self.assertEqual(len(found), 3)
+        for digest, _, sectors in found:
+            self.assertEqual(layers.get(digest), int(sectors) * 512)
+
+
 if __name__ == "__main__":
     harness.unittest.main()

@@ -46,7 +46,7 @@ FOLDER = None
 
 
 def ordinary_lab(folder, version):
-    return containerd.Containerd(folder, version, paths.cache(), [paths.binaries()])
+    return containerd.Containerd(folder, version, paths.cache(), [paths.binaries()], disks=True)
 
 
 def setup_lab(make_lab=ordinary_lab):

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from . import cri, image, newer_containerd
+from . import cri, disk_snapshotters, image, newer_containerd
 
 START_SECONDS = 20
 NAMESPACE = "kata-lab"
@@ -40,14 +40,15 @@ class LabError(Exception):
 class Containerd:
     """Start with start(), stop with stop(); also a context manager. Folder and processes are its own."""
 
-    def __init__(self, folder, version="1.6", cache=None, shim_folders=(), pods=None):
+    def __init__(self, folder, version="1.6", cache=None, shim_folders=(), pods=None, disks=False):
         """`version`: "1.6" is whatever containerd the PATH has, "2.3" the one built by newer_containerd. `pods`: a cri.Settings,
-        for a containerd that serves the CRI too."""
+        for a containerd that serves the CRI too. `disks`: with the snapshotters that give disks, which only 2.3 has."""
+        self.disks = disk_snapshotters.Settings(folder, cache) if disks and version.startswith("2") else None
         self.pods = pods
         self.folder = folder
         self.version = version
         self.programs = newer_containerd.folder(cache) if version.startswith("2") else ""
-        path = [*shim_folders, self.programs, os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+        path = [*shim_folders, self.programs, self.disks.programs if self.disks else "", os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"]
         self.environment = {**os.environ, "PATH": ":".join(filter(None, path))}
         self.environment.pop("CONTAINERD_NAMESPACE", None)
         self.process = None
@@ -68,7 +69,8 @@ class Containerd:
         os.makedirs(self.folder, exist_ok=True)
         config = os.path.join(self.folder, "containerd.toml")
         with open(config, "w", encoding="ascii") as file:
-            file.write(cri.configuration(self.folder, self.version, self.pods) if self.pods else _CONFIG.format(dir=self.folder))
+            text = cri.configuration(self.folder, self.version, self.pods) if self.pods else _CONFIG.format(dir=self.folder)
+            file.write(self.disks.extend(text) if self.disks else text)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.program(), "-c", config], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True)
