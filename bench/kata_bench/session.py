@@ -106,7 +106,7 @@ GROUPS = (
     ("start", ("start.over_runc", "start.kvm_over_runc", "start.ratio", "start.seconds")),
     ("first_floor", ("boot.first_ratio",)),
     ("parallel", ("start.parallel_ratio", "start.parallel_ratio.10", "start.parallel_ratio.20")),
-    ("idle", ("shim.pss_kib", "shim.threads", "agent.rss_kib", "agent.dirty_kib", "runc_shim.pss_kib")),
+    ("idle", ("shim.pss_kib", "shim.threads", "agent.rss_kib", "agent.dirty_kib", "agent.listen_ms", "runc_shim.pss_kib")),
     ("exec_growth", ("shim.exec_growth_kib",)),
     ("execs", ("exec.over_runc", "exec.ms")),
     ("stdout", ("stdout.ratio", "stdout.direct_ratio")),

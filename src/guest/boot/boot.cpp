@@ -77,9 +77,9 @@ Booted boot(Role role, const std::string& config_path) {
   if (!address) throw address.error();
   booted.address = std::move(*address);
   if (role == Role::kInit) {
-    ModulePlan plan = read_module_plan(kModuleList, kDeviceModuleList);
+    ModulePlan plan = read_module_plan();
+    booted.times.modules_started = boot_clock_ns();
     for (const std::string& path : plan.first) load_module(path);
-    booted.device_modules = std::move(plan.devices);
     booted.remaining_modules = std::move(plan.later);
     booted.times.modules_loaded = boot_clock_ns();
   }
@@ -93,7 +93,10 @@ Booted boot(Role role, const std::string& config_path) {
              {"started_us", microseconds(booted.times.started)},
              {"modules_us", microseconds(booted.times.modules_loaded)},
              {"listening_us", microseconds(booted.times.listening)}});
-  if (role == Role::kInit) finish_guest(booted.config);
+  if (role == Role::kInit) {
+    booted.device_modules = read_device_modules();
+    finish_guest(booted.config);
+  }
   return booted;
 }
 

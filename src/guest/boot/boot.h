@@ -16,6 +16,7 @@ namespace kata::boot {
 // Nanoseconds of CLOCK_BOOTTIME; 0 = that step did not happen.
 struct BootTimes {
   uint64_t started = 0;
+  uint64_t modules_started = 0;
   uint64_t modules_loaded = 0;
   uint64_t listening = 0;
 };

@@ -15,6 +15,10 @@
 #include "lib/log/log.h"
 
 namespace kata::boot {
+namespace {
+constexpr size_t kMaxList = size_t{1} << 20;
+}
+
 std::vector<std::string> parse_module_list(std::string_view text) {
   std::vector<std::string> paths;
   while (!text.empty()) {
@@ -32,7 +36,7 @@ ModulePlan plan_modules(std::vector<std::string> paths) {
     return path.find("vsock", path.rfind('/') + 1) != std::string::npos;
   };
   const auto cut = std::find_if(paths.rbegin(), paths.rend(), of_vsock).base();
-  return {.first = {paths.begin(), cut}, .devices = {}, .later = {cut, paths.end()}};
+  return {.first = {paths.begin(), cut}, .later = {cut, paths.end()}};
 }
 
 std::vector<std::string> modules_for(std::string_view list, const std::vector<std::string>& devices) {
@@ -63,21 +67,18 @@ std::vector<std::string> virtio_devices(const std::string& bus) {
 void load_on_demand(const std::string& word, const std::string& list_path) {
   static std::set<std::string> done;
   if (!done.insert(word).second || ::access(list_path.c_str(), R_OK) != 0) return;
-  for (const std::string& path : modules_for(read_file(list_path, size_t{1} << 20), {word}))
+  for (const std::string& path : modules_for(read_file(list_path, kMaxList), {word}))
     load_module(path);
 }
 
-ModulePlan read_module_plan(const std::string& list_path, const std::string& device_list_path) {
-  constexpr size_t kLimit = size_t{1} << 20;
-  ModulePlan plan;
-  if (::access(list_path.c_str(), R_OK) == 0)
-    plan = plan_modules(parse_module_list(read_file(list_path, kLimit)));
-  if (::access(device_list_path.c_str(), R_OK) == 0) {
-    const std::vector<std::string> devices = virtio_devices("/sys/bus/virtio/devices");
-    for (std::string& path : modules_for(read_file(device_list_path, kLimit), devices))
-      plan.devices.push_back(std::move(path));
-  }
-  return plan;
+ModulePlan read_module_plan(const std::string& list_path) {
+  if (::access(list_path.c_str(), R_OK) != 0) return {};
+  return plan_modules(parse_module_list(read_file(list_path, kMaxList)));
+}
+
+std::vector<std::string> read_device_modules(const std::string& list_path) {
+  if (::access(list_path.c_str(), R_OK) != 0) return {};
+  return modules_for(read_file(list_path, kMaxList), virtio_devices("/sys/bus/virtio/devices"));
 }
 
 void load_module(const std::string& path) {

@@ -12,11 +12,10 @@ inline constexpr const char* kModuleList = "/lib/modules/kata-modules.load";
 // The paths of the list: one a line, in the order of loading; blank lines and '#' comments are passed over.
 std::vector<std::string> parse_module_list(std::string_view text);
 
-// The list in parts: what the agent's socket needs (everything up to the last module of vsock), what devices
-// need that are there (network), loaded as soon as the socket listens, and the rest, which no start of a
-// container waits for unless it asks for something that may be in there.
+// The list in two parts: what the agent's socket needs (everything up to the last module of vsock), and the
+// rest, which no start of a container waits for unless it asks for something that may be in there.
 struct ModulePlan {
-  std::vector<std::string> first, devices, later;
+  std::vector<std::string> first, later;
 };
 ModulePlan plan_modules(std::vector<std::string> paths);
 
@@ -31,8 +30,9 @@ std::vector<std::string> virtio_devices(const std::string& bus);
 // used, "fs:erofs" before a mount, "dm:verity". No list, no such word: nothing.
 void load_on_demand(const std::string& word, const std::string& list_path = kDeviceModuleList);
 
-// Reads both lists; no list is an empty plan.
-ModulePlan read_module_plan(const std::string& list_path, const std::string& device_list_path);
+// Read the lists; no list is an empty answer.
+ModulePlan read_module_plan(const std::string& list_path = kModuleList);
+std::vector<std::string> read_device_modules(const std::string& list_path = kDeviceModuleList);
 
 // Loads one file with finit_module(2). A module that is loaded already is fine; any other failure is a
 // warning, since what needs the module fails with its own message.

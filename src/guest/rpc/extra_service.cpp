@@ -45,6 +45,7 @@ Awaitable<> wait_exit(AgentContext& context, const pb::WaitExitRequest& request,
 
 void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTimesResponse& response) {
   response.set_agent_started(context.times.started);
+  response.set_modules_started(context.times.modules_started);
   response.set_modules_loaded(context.times.modules_loaded);
   response.set_listening(context.times.listening);
 }

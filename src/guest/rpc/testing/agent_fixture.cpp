@@ -372,7 +372,7 @@ std::string AgentTest::rootfs() const {
 }
 
 void AgentTest::expect_residue(const Residue& before, const std::string& what) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   Residue now = residue();
   while (now != before && std::chrono::steady_clock::now() < end) {
     // Each call is a turn of the agent's event loop.
