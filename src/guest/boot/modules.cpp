@@ -67,8 +67,7 @@ std::vector<std::string> virtio_devices(const std::string& bus) {
 void load_on_demand(const std::string& word, const std::string& list_path) {
   static std::set<std::string> done;
   if (!done.insert(word).second || ::access(list_path.c_str(), R_OK) != 0) return;
-  for (const std::string& path : modules_for(read_file(list_path, kMaxList), {word}))
-    load_module(path);
+  for (const std::string& path : modules_for(read_file(list_path, kMaxList), {word})) load_module(path);
 }
 
 ModulePlan read_module_plan(const std::string& list_path) {
