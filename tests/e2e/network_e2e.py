@@ -178,3 +178,102 @@ class PodNetwork(Network):
         harness.LAB.ctr("task", "rm", "-f", self.name)
         self.wait_until(lambda: not harness.processes_of(self.name), "delete has ended")
         self.assertEqual(self._traces(), [], "what a killed shim leaves, delete takes away")
+
+
+@kata_only
+class RunningPod(Network):
+    """The namespace changes while the VM runs."""
+
+    def guest(self, script):
+        return self.exec("sh", "-c", script).stdout.decode()
+
+    def reaches(self, number):
+        return " 0% packet loss" in self.guest(f"ping -c1 -W2 10.77.{number}.1; true")
+
+    def test_network_that_comes_late(self):
+        # As Docker does it: the namespace is filled after the container was made.
+        self.start_detached("sleep", "1000", flags=self.flags())
+        self.assertEqual(self.guest("ls /sys/class/net").split(), ["lo"])
+        self.add_veth()
+        ip("route", "add", "default", "via", "10.77.1.1", netns=self.pod)
+        self.wait_until(lambda: "10.77.1.2/24" in self.guest("ip addr show eth0 2>&1; true"), "the link in the guest")
+        self.wait_until(lambda: "default via 10.77.1.1" in self.guest("ip route"), "its route")
+        self.assertIn("mtu 1400", self.guest("ip link show eth0"))
+        self.assertTrue(self.reaches(1))
+
+    def test_links_come_and_go(self):
+        self.add_veth()
+        self.start_detached("sleep", "1000", flags=self.flags())
+        for _ in range(2):  # the place is free again afterwards
+            self.add_veth("net1", 2)
+            self.wait_until(lambda: "10.77.2.2/24" in self.guest("ip addr show net1 2>&1; true"), "the second link")
+            self.assertTrue(self.reaches(2))
+            ip("link", "del", "net1", netns=self.pod)
+            self.wait_until(lambda: "net1" not in self.guest("ls /sys/class/net"), "the second link gone")
+        self.assertTrue(self.reaches(1))
+
+    def test_addresses_change(self):
+        self.add_veth()
+        self.start_detached("sleep", "1000", flags=self.flags())
+        ip("addr", "add", "10.77.1.7/24", "dev", "eth0", netns=self.pod)
+        self.wait_until(lambda: "10.77.1.7/24" in self.guest("ip addr show eth0"), "the new address")
+        ip("addr", "del", "10.77.1.7/24", "dev", "eth0", netns=self.pod)
+        self.wait_until(lambda: "10.77.1.7/24" not in self.guest("ip addr show eth0"), "the old address gone")
+        self.assertTrue(self.reaches(1))
+
+    def test_more_links_than_there_are_places(self):
+        self.start_detached("sleep", "1000", flags=self.flags())
+        for number in range(1, 4):
+            self.add_veth(f"net{number}", number)
+        self.wait_until(lambda: self.guest("ls /sys/class/net").count("net") == 2, "as many as there are places")
+        self.assertTrue(self.reaches(1))
+
+    def test_removed_while_links_are_added(self):
+        self.start_detached("sleep", "1000", flags=self.flags())
+        self.add_veth()
+        harness.LAB.ctr("task", "kill", "-s", "KILL", self.name)
+        self.wait_status("STOPPED")
+
+
+@kata_only
+class OddNetworks(Network):
+    def test_link_of_an_unknown_kind(self):
+        self.add_veth()
+        ip("link", "add", "odd0", "netns", self.pod, "type", "bridge")
+        ip("addr", "add", "10.80.0.2/24", "dev", "odd0", netns=self.pod)
+        ip("link", "set", "odd0", "up", netns=self.pod)
+        result = self.expect_run("ls", "/sys/class/net", flags=self.flags("--rm"))
+        self.assertEqual(sorted(result.stdout.split()), [b"eth0", b"lo"])
+
+    def test_two_links_with_one_address(self):
+        for number, name in ((1, "eth0"), (2, "net1")):
+            self.add_veth(name, number)
+            ip("link", "set", name, "address", "02:00:00:00:00:11", netns=self.pod)
+        result = self.run_container("ip", "-o", "-4", "addr", flags=self.flags("--rm"))
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(b"02:00:00:00:00:11", result.stderr)
+        self.assertIn(b"net1", result.stderr)
+        self.assert_usable()
+
+    def test_many_routes(self):
+        self.add_veth()
+        batch = "".join(f"route add 10.100.{number}.0/24 via 10.77.1.1 dev eth0\n" for number in range(250))
+        batch += "".join(f"route add fd99:{number:x}::/64 via fd77:1::1 dev eth0\n" for number in range(50))
+        subprocess.run(["ip", "-n", self.pod, "-batch", "-"], input=batch.encode(), check=True)
+        result = self.expect_run("sh", "-c", "ip route | grep -c 10.100; ip -6 route | grep -c fd99", flags=self.flags("--rm"))
+        self.assertEqual(result.stdout, b"250\n50\n")
+
+    def test_routes_without_a_link(self):
+        self.add_veth()
+        ip("route", "add", "blackhole", "10.66.0.0/16", netns=self.pod)
+        ip("route", "add", "unreachable", "10.67.0.0/16", netns=self.pod)
+        result = self.expect_run("sh", "-c", "ping -c1 -W5 10.77.1.1", flags=self.flags("--rm"))
+        self.assertIn(b" 0% packet loss", result.stdout)
+
+    def test_largest_and_smallest_frames(self):
+        self.add_veth("eth0", 1, mtu=65535)
+        self.add_veth("net1", 2, mtu=1280)
+        result = self.expect_run("sh", "-c", "cat /sys/class/net/eth0/mtu /sys/class/net/net1/mtu; ping -s 20000 -c1 -W5 10.77.1.1",
+                                 flags=self.flags("--rm"))
+        self.assertIn(b"65521\n1280\n", result.stdout)  # what a tap carries
+        self.assertIn(b" 0% packet loss", result.stdout)

@@ -1,5 +1,6 @@
 #include "guest/rpc/network_service.h"
 
+#include "guest/boot/modules.h"
 #include "guest/network/interface.h"
 #include "guest/network/route.h"
 
@@ -64,7 +65,11 @@ Awaitable<> update_interface(AgentContext& context, const grpc::UpdateInterfaceR
   const types::Interface& wanted = request.interface();
   std::string link;
   // A link that was just plugged is known by its place until it has its hardware address.
-  if (!wanted.devicepath().empty()) link = co_await context.find_link(wanted.devicepath());
+  if (!wanted.devicepath().empty()) {
+    // The first NIC of this guest, perhaps.
+    if (context.role == boot::Role::kInit) boot::load_on_demand("virtio:1");
+    link = co_await context.find_link(wanted.devicepath());
+  }
   network::update_interface(from_proto(wanted), link);
   response = wanted;
 }

@@ -155,6 +155,7 @@ Awaitable<> SandboxImpl::start_vm() {
     if (!aio.warning.empty()) log::info(aio.warning);
     spec.block.aio = std::move(aio.aio);
   }
+  if (network_->can_follow()) spec.nic_ports = plan_nic_ports(config_.config, spec.nics.size());
   vmm::VsockSpec vsock;
   vsock.kind = transport_->vhost_user_socket().empty() ? vmm::VsockSpec::Kind::kVhost
                                                        : vmm::VsockSpec::Kind::kVhostUser;

@@ -32,6 +32,7 @@ void SandboxImpl::start_watchers() {
   watchers_.spawn("agent connection", watch_agent());
   watchers_.spawn("out of memory", watch_oom());
   watchers_.spawn("health", probe_health());
+  if (network_->can_follow()) watchers_.spawn("links", network_->follow(agent_, driver_->nic_plug()));
   if (auto listeners = network_->take_listeners()) {
     port_forward_ =
         std::make_unique<network::PortForward>(executor_, std::move(*listeners), transport_->dialer());

@@ -100,6 +100,17 @@ device::DiskPolicy plan_disks(const config::Config& config, config::ContainerKin
   return policy;
 }
 
+std::vector<vmm::PortSpec> plan_nic_ports(const config::Config& config, size_t nics) {
+  const std::string& machine = config.hypervisor.machine_type;
+  if (config.hypervisor_name != "qemu" || (!machine.empty() && !machine.starts_with("q35"))) return {};
+  // Below the slots that disks' ports have (host/device).
+  constexpr uint8_t kSlot = 0x1b;
+  std::vector<vmm::PortSpec> ports = {{.id = "np0", .slot = kSlot, .function = 0}};
+  // Each costs some 10 ms of boot under emulation. A namespace without links is one that is filled later.
+  if (nics == 0) ports.push_back({.id = "np1", .slot = kSlot, .function = 1});
+  return ports;
+}
+
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir) {
   vsock::TransportConfig plan;
   plan.mode = vsock::parse_transport_mode(config.hypervisor.agent_transport);

@@ -30,6 +30,9 @@ device::DiskPolicy plan_disks(const config::Config& config, config::ContainerKin
                               rootfs::Kind first_rootfs);
 
 // Pure: how the way to the guest, its shared tree and its first call follow from the configuration.
+// Places for NICs that are added to the running VM, which starts with `nics` of them; none where the machine
+// has no PCI Express.
+std::vector<vmm::PortSpec> plan_nic_ports(const config::Config& config, size_t nics);
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir);
 share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::Config& config,
                                    const RunDir& run_dir);

@@ -27,6 +27,7 @@ struct GuestCapabilities {
 // grow with the issues that use them.
 class HotPlug;
 class DiskPlug;
+class NicPlug;
 class Balloon;
 class CpuMemory;
 class Pause;
@@ -59,6 +60,8 @@ class VmDriver {
   [[nodiscard]] virtual HotPlug* hot_plug() { return nullptr; }
   // Null before start() and where nothing can be plugged into a running VM.
   [[nodiscard]] virtual DiskPlug* disk_plug() { return nullptr; }
+  // Null before start() and for a VM without ports for NICs.
+  [[nodiscard]] virtual NicPlug* nic_plug() { return nullptr; }
   [[nodiscard]] virtual Balloon* balloon() { return nullptr; }
   // Null before start(); see cpu_memory.h.
   [[nodiscard]] virtual CpuMemory* cpu_memory() { return nullptr; }

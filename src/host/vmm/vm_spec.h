@@ -166,6 +166,8 @@ struct VmSpec {
   std::vector<DiskSpec> disks;
   BlockSettings block;
   std::vector<NicSpec> nics;
+  // Where NICs can be plugged while the VM runs, one each.
+  std::vector<PortSpec> nic_ports;
   // Whether the guest's serial console is wired up and kept (costs boot time under emulation).
   bool console = true;
   bool seccomp_sandbox = true;

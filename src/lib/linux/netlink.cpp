@@ -1,8 +1,10 @@
 #include "lib/linux/netlink.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <linux/rtnetlink.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -129,6 +131,25 @@ NetlinkSocket::NetlinkSocket() : fd_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXE
   address.nl_family = AF_NETLINK;
   if (::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     throw_errno("binding a route socket");
+}
+
+UniqueFd open_change_monitor() {
+  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  if (!fd) throw_errno("opening a route socket");
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups =
+      RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw_errno("listening for changes of the network");
+  return fd;
+}
+
+void drain_monitor(int fd) {
+  std::array<char, 4096> buffer;
+  // ENOBUFS: more came than the socket holds, so it changed.
+  while (::recv(fd, buffer.data(), buffer.size(), 0) >= 0 || errno == ENOBUFS || errno == EINTR) {
+  }
 }
 
 uint32_t NetlinkSocket::send(NetlinkMessage& message, uint16_t flags, const std::string& tried) {

@@ -78,6 +78,12 @@ struct NetlinkAnswer {
 bool split_datagram(std::string_view datagram, uint32_t sequence, std::vector<NetlinkAnswer>& answers,
                     bool& interrupted);
 
+// A non-blocking route socket of the thread's namespace that becomes readable when links, addresses or routes
+// change there; what it tells is best read anew.
+UniqueFd open_change_monitor();
+// Takes what has come, unread.
+void drain_monitor(int fd);
+
 // A route socket. It belongs to the network namespace that the thread was in when it was opened, whatever
 // thread uses it later. Blocking; an answer that does not come within 5 s is kDeadlineExceeded.
 class NetlinkSocket {

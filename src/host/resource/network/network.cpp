@@ -9,6 +9,7 @@
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
+#include "lib/linux/netlink.h"
 #include "lib/linux/tap.h"
 #include "lib/log/log.h"
 
@@ -20,13 +21,6 @@ constexpr std::chrono::milliseconds kInterfacePause{100};
 
 Teardown logging_teardown(const std::string& netns) {
   return Teardown("network of " + netns, [](std::string_view warning) { log::warning(warning); });
-}
-
-// Runs in a thread of its own, which ends afterwards: its namespaces go with it.
-template <typename Body>
-Awaitable<> in_thread(Body body) {
-  BlockingPool pool;
-  co_await pool.run(std::move(body));
 }
 
 std::string journal_text(const std::string& netns, const NetnsId& id, const std::vector<Trace>& traces) {
@@ -46,6 +40,25 @@ void undo_in(const std::string& netns, const NetnsId& id, std::vector<Trace> tra
 
 }  // namespace
 
+Awaitable<> in_network_thread(std::function<void()> body) {
+  BlockingPool pool;
+  co_await pool.run(std::move(body));
+}
+
+Awaitable<> tell_interface(agent::AgentClient& agent, const agent::Interface& interface) {
+  for (int i = 1;; ++i) {
+    std::exception_ptr failure;
+    try {
+      co_await agent.update_interface(interface);
+      co_return;
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+    if (i == kInterfaceTries || !agent.is_open()) std::rethrow_exception(failure);
+    co_await pause_for(kInterfacePause);
+  }
+}
+
 Awaitable<> Network::prepare() {
   if (config_.netns.empty()) {
     log::warning(
@@ -58,24 +71,36 @@ Awaitable<> Network::prepare() {
     co_return;
   }
   id_ = id;
-  co_await in_thread([this] { wire_in_thread(); });
+  co_await in_network_thread([this] { wire_in_thread(); });
   for (const std::string& warning : plan_.warnings) log::warning(warning);
   if (nics_.empty()) log::debug("no link with an address in the pod's namespace", {{"netns", config_.netns}});
 }
 
 void Network::wire_in_thread() {
-  Teardown teardown = logging_teardown(config_.netns);
   enter_netns(config_.netns, std::nullopt);
-  const auto kernel = real_net_kernel();
-  plan_ = plan_network(kernel->picture());
+  // Before the first look, so that no change is missed.
+  monitor_ = kernel::open_change_monitor();
+  plan_ = plan_network(real_net_kernel()->picture());
+  nics_ = connect(plan_);
+  listen_in_thread();
+}
+
+std::vector<Network::Nic> Network::connect(const Plan& plan) {
+  Teardown teardown = logging_teardown(config_.netns);
   const Journal journal = [this](const std::vector<Trace>& traces) { save(traces); };
-  for (Wire& wire : wire(*kernel, plan_, config_.model, config_.queues, journal, teardown)) {
-    Nic nic{.queues = std::move(wire.queues), .vhost = {}};
+  std::vector<Nic> nics;
+  const auto kernel = real_net_kernel();
+  for (Wire& wire : wire(*kernel, plan, config_.model, config_.queues, journal, teardown, next_number_)) {
+    Nic nic{.id = "nic" + std::to_string(next_number_++),
+            .endpoint = plan.endpoints[nics.size()],
+            .queues = std::move(wire.queues),
+            .vhost = {},
+            .traces = std::move(wire.traces)};
     if (config_.vhost_net == NetworkConfig::VhostNet::kIfThere)
       nic.vhost = kernel::open_vhost_net(nic.queues.size());
-    nics_.push_back(std::move(nic));
+    nics.push_back(std::move(nic));
   }
-  listen_in_thread();
+  return nics;
 }
 
 void Network::listen_in_thread() {
@@ -87,55 +112,63 @@ void Network::listen_in_thread() {
   }
 }
 
-void Network::save(const std::vector<Trace>& traces) {
-  traces_ = traces;
-  if (!config_.journal.empty()) write_file_atomic(config_.journal, journal_text(config_.netns, *id_, traces));
+void Network::save(const std::vector<Trace>& further) {
+  unowned_ = further;
+  if (config_.journal.empty()) return;
+  std::vector<Trace> all;
+  for (const Nic& nic : nics_) all.insert(all.end(), nic.traces.begin(), nic.traces.end());
+  all.insert(all.end(), further.begin(), further.end());
+  write_file_atomic(config_.journal, journal_text(config_.netns, *id_, all));
+}
+
+vmm::NicSpec Network::spec_of(const Nic& nic) {
+  vmm::NicSpec spec;
+  spec.id = nic.id;
+  spec.mac = nic.endpoint.interface.mac;
+  for (const UniqueFd& fd : nic.queues) spec.tap_fds.push_back(fd.get());
+  for (const UniqueFd& fd : nic.vhost) spec.vhost_fds.push_back(fd.get());
+  return spec;
 }
 
 std::vector<vmm::NicSpec> Network::nics() const {
   std::vector<vmm::NicSpec> specs;
-  for (size_t i = 0; i < nics_.size(); ++i) {
-    vmm::NicSpec spec;
-    spec.id = "nic" + std::to_string(i);
-    spec.mac = plan_.endpoints[i].interface.mac;
-    for (const UniqueFd& fd : nics_[i].queues) spec.tap_fds.push_back(fd.get());
-    for (const UniqueFd& fd : nics_[i].vhost) spec.vhost_fds.push_back(fd.get());
-    specs.push_back(std::move(spec));
-  }
+  for (const Nic& nic : nics_) specs.push_back(spec_of(nic));
   return specs;
 }
 
 void Network::vmm_started() {
-  nics_.clear();
+  for (Nic& nic : nics_) {
+    nic.queues.clear();
+    nic.vhost.clear();
+  }
 }
 
 Awaitable<> Network::tell_guest(std::shared_ptr<agent::AgentClient> agent) const {
-  for (const Endpoint& endpoint : plan_.endpoints) {
-    for (int i = 1;; ++i) {
-      std::exception_ptr failure;
-      try {
-        co_await agent->update_interface(endpoint.interface);
-        break;
-      } catch (const Error&) {
-        failure = std::current_exception();
-      }
-      if (i == kInterfaceTries || !agent->is_open()) std::rethrow_exception(failure);
-      co_await pause_for(kInterfacePause);
-    }
-  }
-  if (!plan_.neighbours.empty()) co_await agent->add_neighbours(plan_.neighbours);
-  if (!plan_.routes.empty()) co_await agent->update_routes(plan_.routes);
+  for (const Nic& nic : nics_) co_await tell_interface(*agent, nic.endpoint.interface);
+  if (!nics_.empty()) co_await tell_routes(plan_, *agent);
+}
+
+Awaitable<> Network::undo_traces(std::vector<Trace> traces) {
+  if (traces.empty()) co_return;
+  auto work = [this, &traces] {
+    Teardown teardown = logging_teardown(config_.netns);
+    undo_in(config_.netns, *id_, std::move(traces), teardown);
+  };
+  co_await in_network_thread(std::move(work));
 }
 
 Awaitable<> Network::release() {
-  nics_.clear();
+  released_ = true;
+  std::optional<AsyncMutex::Lock> lock;
+  const auto busy = busy_;
+  if (busy) lock.emplace(co_await busy->lock());
   listeners_.reset();
-  const std::vector<Trace> traces = std::exchange(traces_, {});
-  if (traces.empty()) co_return;
-  co_await in_thread([&] {
-    Teardown teardown = logging_teardown(config_.netns);
-    undo_in(config_.netns, *id_, traces, teardown);
-  });
+  std::vector<Trace> traces;
+  for (const Nic& nic : std::exchange(nics_, {}))
+    traces.insert(traces.end(), nic.traces.begin(), nic.traces.end());
+  traces.insert(traces.end(), unowned_.begin(), unowned_.end());
+  unowned_.clear();
+  co_await undo_traces(std::move(traces));
 }
 
 void Network::clean_up(const std::string& journal, Teardown& teardown) {

@@ -2,8 +2,10 @@
 // end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,8 +14,10 @@
 #include "host/resource/network/netns.h"
 #include "host/resource/network/port_forward.h"
 #include "host/resource/network/wiring.h"
+#include "host/vmm/nic_plug.h"
 #include "host/vmm/vm_spec.h"
 #include "lib/async/awaitable.h"
+#include "lib/async/mutex.h"
 
 namespace kata::network {
 
@@ -47,6 +51,12 @@ class Network {
   // Interfaces, neighbours, routes. A NIC that the guest has not found yet is asked for again, ten times in a
   // second.
   Awaitable<> tell_guest(std::shared_ptr<agent::AgentClient> agent) const;
+  // Whether the namespace can change while the VM runs: then follow() can be called.
+  [[nodiscard]] bool can_follow() const { return static_cast<bool>(monitor_); }
+  // Until cancelled: links that appear in the namespace become NICs of the running VM, those that vanish go,
+  // changed addresses and routes are told. `plug` null: new links are only warned of. What fails is logged,
+  // and a link that failed is not tried again.
+  Awaitable<> follow(std::shared_ptr<agent::AgentClient> agent, vmm::NicPlug* plug);
   // Undoes everything, after the end of the VM; a namespace that is gone needs nothing. Warnings for what
   // could not be undone. Idempotent.
   Awaitable<> release();
@@ -57,19 +67,53 @@ class Network {
 
  private:
   struct Nic {
+    // Of the VMM's device.
+    std::string id;
+    Endpoint endpoint;
     std::vector<UniqueFd> queues, vhost;
+    std::vector<Trace> traces;
+    // Plugged into the running VM, so it can be taken out again.
+    bool plugged = false;
   };
 
   void wire_in_thread();
   void listen_in_thread();
-  void save(const std::vector<Trace>& traces);
+  // Connects the links of `plan`; in a thread inside the namespace.
+  std::vector<Nic> connect(const Plan& plan);
+  // Writes the journal: what the NICs left and what is being made.
+  void save(const std::vector<Trace>& further);
+  static vmm::NicSpec spec_of(const Nic& nic);
+  Awaitable<> undo_traces(std::vector<Trace> traces);
+
+  // follow.cpp
+  Awaitable<> catch_up(agent::AgentClient& agent, vmm::NicPlug* plug);
+  Awaitable<bool> add_link(const Endpoint& endpoint, agent::AgentClient& agent, vmm::NicPlug* plug);
+  Awaitable<> plug_nic(Nic& nic, agent::AgentClient& agent, vmm::NicPlug* plug);
+  Awaitable<> drop_link(size_t number, agent::AgentClient& agent, vmm::NicPlug* plug);
+  Awaitable<> tell_routes(const Plan& now, agent::AgentClient& agent) const;
 
   NetworkConfig config_;
   std::optional<NetnsId> id_;
   Plan plan_;
   std::vector<Nic> nics_;
+  // Of the next link that is connected; none is used twice.
+  size_t next_number_ = 0;
+  // Traces in the journal that no NIC has yet.
+  std::vector<Trace> unowned_;
   std::optional<PodListeners> listeners_;
-  std::vector<Trace> traces_;
+  // Readable when something changed in the namespace.
+  UniqueFd monitor_;
+  // Indexes of links that cannot be had.
+  std::set<int> given_up_;
+  // Held while the namespace is worked on.
+  std::shared_ptr<AsyncMutex> busy_;
+  bool released_ = false;
 };
+
+// Says it again while the guest has not found the NIC yet, ten times in a second.
+Awaitable<> tell_interface(agent::AgentClient& agent, const agent::Interface& interface);
+
+// Runs `body` in a thread of its own, which ends afterwards: its namespaces go with it.
+Awaitable<> in_network_thread(std::function<void()> body);
 
 }  // namespace kata::network

@@ -16,6 +16,9 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kPlainKinds = {"veth", "macvlan", "ipvlan", "vlan"};
 
+// The largest frame that the kernel's tap driver takes, without the Ethernet header (drivers/net/tun.c).
+constexpr uint32_t kLargestTapMtu = 65535 - 14;
+
 bool is_loopback_address(const std::string& ip) {
   return ip.starts_with("127.") || ip == "::1";
 }
@@ -33,7 +36,8 @@ agent::Interface interface_of(const kernel::Link& link, const std::string& kind)
   agent::Interface interface;
   interface.device = link.name;
   interface.name = link.name;
-  interface.mtu = link.mtu;
+  // A tap carries a little less than a veth can: what is larger would be lost between the two.
+  interface.mtu = std::min(link.mtu, kLargestTapMtu);
   interface.mac = link.mac;
   interface.type = kind;
   interface.raw_flags = link.flags & IFF_NOARP;
@@ -77,6 +81,26 @@ bool is_used(const kernel::Link& link, const std::string& kind, std::vector<std:
 
 }  // namespace
 
+namespace {
+
+// The guest tells its NICs apart by their addresses.
+void check_addresses(const std::vector<Endpoint>& endpoints) {
+  std::map<std::string, std::string> links;
+  for (const Endpoint& endpoint : endpoints) {
+    const auto [known, added] = links.try_emplace(endpoint.interface.mac, endpoint.link);
+    if (added) continue;
+    throw Error(Code::kFailedPrecondition, "links " + known->second + " and " + endpoint.link +
+                                               " of the pod have the same hardware address " +
+                                               endpoint.interface.mac + ": give one of them another");
+  }
+}
+
+}  // namespace
+
+bool is_own_link(const std::string& name) {
+  return name.starts_with("tap") && name.ends_with("_kata");
+}
+
 Plan plan_network(const Picture& picture) {
   std::map<int, std::vector<agent::IpAddress>> addresses;
   for (const kernel::Address& address : picture.addresses) {
@@ -89,14 +113,16 @@ Plan plan_network(const Picture& picture) {
   std::ranges::sort(links, {}, &kernel::Link::index);
   for (const kernel::Link& link : links) {
     const auto found = addresses.find(link.index);
-    if ((link.flags & IFF_LOOPBACK) != 0 || found == addresses.end()) continue;
+    if ((link.flags & IFF_LOOPBACK) != 0 || found == addresses.end() || is_own_link(link.name)) continue;
     const std::string kind = endpoint_kind(link);
     if (!is_used(link, kind, plan.warnings)) continue;
-    Endpoint endpoint{.link = link.name, .kind = kind, .interface = interface_of(link, kind)};
+    Endpoint endpoint{
+        .link = link.name, .index = link.index, .kind = kind, .interface = interface_of(link, kind)};
     endpoint.interface.addresses = found->second;
     plan.endpoints.push_back(std::move(endpoint));
     used[link.index] = link.name;
   }
+  check_addresses(plan.endpoints);
   for (const kernel::Route& route : picture.routes) {
     if (const auto link = used.find(route.link); link != used.end() && travels(route))
       plan.routes.push_back(route_of(route, link->second));

@@ -12,6 +12,8 @@ namespace kata::network {
 // One link of the pod that becomes a NIC of the guest.
 struct Endpoint {
   std::string link;
+  // Of the link; another one that later has the same name has another index.
+  int index = 0;
   // "veth", "macvlan", "ipvlan", "vlan", "tap", "device".
   std::string kind;
   agent::Interface interface;
@@ -26,8 +28,12 @@ struct Plan {
   std::vector<std::string> warnings;
 };
 
+// Whether a link of this name is one that our own wiring made.
+bool is_own_link(const std::string& name);
+
 // Throws kUnimplemented for a physical link: handing hardware to the VM is not supported yet, and a pod
 // without the NIC that it was given would not be the pod that was asked for.
+// kFailedPrecondition for two links with one hardware address.
 Plan plan_network(const Picture& picture);
 
 }  // namespace kata::network

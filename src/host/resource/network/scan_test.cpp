@@ -47,6 +47,34 @@ Picture picture_with_veth() {
   return picture;
 }
 
+TEST(Scan, TwoLinksWithOneAddressAreNamed) {
+  Picture picture = picture_with_veth();
+  picture.links.push_back(link_of(3, "net1", "macvlan"));
+  picture.links[1].mac = picture.links[0].mac;
+  picture.addresses.push_back({.link = 3, .ip = "10.2.2.3", .prefix = 24});
+  try {
+    plan_network(picture);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Code::kFailedPrecondition);
+    EXPECT_THAT(error.message(), HasSubstr("links eth0 and net1"));
+    EXPECT_THAT(error.message(), HasSubstr("02:00:00:00:00:02"));
+  }
+}
+
+TEST(Scan, FramesFitTheTap) {
+  Picture picture = picture_with_veth();
+  picture.links[0].mtu = 65535;
+  EXPECT_EQ(plan_network(picture).endpoints.at(0).interface.mtu, 65521U);
+}
+
+TEST(Scan, OurOwnLinksAreNoLinksOfThePod) {
+  Picture picture = picture_with_veth();
+  picture.links.push_back(link_of(3, "tap0_kata", "tun"));
+  picture.addresses.push_back({.link = 3, .ip = "fe80::1", .prefix = 64});
+  EXPECT_EQ(plan_network(picture).endpoints.size(), 1U);
+}
+
 TEST(Scan, LinkBecomesInterface) {
   Picture picture = picture_with_veth();
   picture.links[0].flags |= IFF_NOARP;

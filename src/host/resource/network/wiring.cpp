@@ -143,13 +143,15 @@ std::vector<Trace> traces_from_text(std::string_view text) {
 }
 
 std::vector<Wire> wire(NetKernel& kernel, const Plan& plan, Model model, size_t queues,
-                       const Journal& journal, Teardown& teardown) {
+                       const Journal& journal, Teardown& teardown, size_t first) {
   Wiring wiring(kernel, queues, journal);
   std::vector<Wire> wires;
   try {
     for (const Endpoint& endpoint : plan.endpoints) {
+      const auto before = static_cast<ptrdiff_t>(wiring.traces().size());
       with_context("connecting link " + endpoint.link + " of the pod",
-                   [&] { wires.push_back(wiring.connect(endpoint, model, wires.size())); });
+                   [&] { wires.push_back(wiring.connect(endpoint, model, first + wires.size())); });
+      wires.back().traces.assign(wiring.traces().begin() + before, wiring.traces().end());
     }
   } catch (...) {
     wires.clear();

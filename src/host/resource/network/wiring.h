@@ -33,15 +33,17 @@ std::vector<Trace> traces_from_text(std::string_view text);
 struct Wire {
   // Queues of the NIC's other end.
   std::vector<UniqueFd> queues;
+  // What it left in the namespace.
+  std::vector<Trace> traces = {};
 };
 
 // Gets all traces there are, before the next one is made and when one turned out to be somebody else's.
 using Journal = std::function<void(const std::vector<Trace>& traces)>;
 
 // One Wire per endpoint, in their order. On failure everything is undone and the error thrown; failures of
-// the undoing go to `teardown`.
+// the undoing go to `teardown`. The taps are numbered from `first` on.
 std::vector<Wire> wire(NetKernel& kernel, const Plan& plan, Model model, size_t queues,
-                       const Journal& journal, Teardown& teardown);
+                       const Journal& journal, Teardown& teardown, size_t first = 0);
 
 // Undoes from the last to the first; a step that fails is tried once more.
 void undo(NetKernel& kernel, std::vector<Trace> traces, Teardown& teardown);

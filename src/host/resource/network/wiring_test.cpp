@@ -16,7 +16,7 @@ using testing::IsEmpty;
 Plan plan_of(const std::vector<std::pair<std::string, std::string>>& links) {
   Plan plan;
   for (const auto& [name, kind] : links) {
-    Endpoint endpoint{.link = name, .kind = kind, .interface = {}};
+    Endpoint endpoint{.link = name, .index = 0, .kind = kind, .interface = {}};
     endpoint.interface.mtu = 1500;
     plan.endpoints.push_back(std::move(endpoint));
   }
@@ -49,6 +49,22 @@ struct Life {
     undo(kernel, traces, teardown);
   }
 };
+
+TEST(Wiring, TapsOfLaterLinksGoOnCounting) {
+  FakeNetKernel kernel;
+  std::vector<std::string> warnings;
+  Teardown teardown = collecting(warnings);
+  const auto wires = wire(
+      kernel, plan_of({{"eth0", "veth"}, {"net1", "veth"}}), Model::kTcFilter, 1,
+      [](const std::vector<Trace>&) {}, teardown, 7);
+  EXPECT_EQ(kernel.redirects().at("eth0"), "tap7_kata");
+  EXPECT_EQ(kernel.redirects().at("net1"), "tap8_kata");
+  // Each knows what it left itself.
+  const std::vector<Trace> expected = {{.kind = Trace::Kind::kIngress, .link = "net1"},
+                                       {.kind = Trace::Kind::kRedirect, .link = "net1"}};
+  ASSERT_EQ(wires.size(), 2U);
+  EXPECT_EQ(wires[1].traces, expected);
+}
 
 TEST(Wiring, FiltersBothWays) {
   FakeNetKernel kernel;

@@ -191,6 +191,9 @@ void add_disks(Builder& builder, const VmSpec& spec) {
 }
 
 void add_nics(Builder& builder, const VmSpec& spec) {
+  // Behind the ports of disks, whose numbers they continue.
+  size_t chassis = spec.ports.size();
+  for (const PortSpec& port : spec.nic_ports) builder.add("-device", port_json(port, ++chassis));
   for (const NicSpec& nic : spec.nics) {
     std::string netdev = "tap,id=net-" + nic.id + ",fds=" + builder.descriptors(nic.tap_fds);
     if (!nic.vhost_fds.empty()) netdev += ",vhost=on,vhostfds=" + builder.descriptors(nic.vhost_fds);

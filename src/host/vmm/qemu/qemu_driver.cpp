@@ -8,6 +8,7 @@
 #include "host/vmm/qemu/disk_plug.h"
 #include "host/vmm/qemu/launch.h"
 #include "host/vmm/qemu/machine.h"
+#include "host/vmm/qemu/nic_plug.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
@@ -47,6 +48,7 @@ class QemuDriver final : public VmDriver {
     return {.shared_fs = true, .hot_plug = false};
   }
   [[nodiscard]] DiskPlug* disk_plug() override { return disks_ ? disks_.get() : nullptr; }
+  [[nodiscard]] NicPlug* nic_plug() override { return nics_.get(); }
 
  private:
   qemu::Machine& machine(const char* tried) {
@@ -57,6 +59,7 @@ class QemuDriver final : public VmDriver {
   asio::any_io_executor executor_;
   std::shared_ptr<qemu::Machine> machine_;
   std::unique_ptr<qemu::QemuDiskPlug> disks_;
+  std::unique_ptr<qemu::QemuNicPlug> nics_;
 };
 
 Awaitable<> QemuDriver::start(VmSpec spec) {
@@ -79,6 +82,7 @@ Awaitable<> QemuDriver::start(VmSpec spec) {
     failure = std::current_exception();
   }
   if (!failure) {
+    if (!spec.nic_ports.empty()) nics_ = std::make_unique<qemu::QemuNicPlug>(machine, spec.nic_ports);
     if (!spec.ports.empty()) disks_ = std::make_unique<qemu::QemuDiskPlug>(machine, spec.block);
     co_return;
   }
