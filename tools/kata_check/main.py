@@ -2,7 +2,7 @@
 
 usage: tools/check [--fast] [--faults] [STAGE...]
 
-Stages, in order (default: all): setup lint scripts release guest unit fuzz tidy e2e e2e-2.3 faults
+Stages, in order (default: all): setup lint scripts release guest unit agent-vm fuzz tidy e2e e2e-2.3 faults
 --fast    leaves out the sanitizers (unit tests from the dev build), fuzzing, tidy, containerd 2.3 and the fault matrix
 --faults  the fault matrix whole and with both containerds, instead of its short form
 
@@ -117,6 +117,24 @@ class Check:
         print("   " + result.line())
         self.counts += result
 
+    def agent_vm(self):
+        """The agent's socket tests in a guest each: the test programs of the unit stage, the agent of the guest image."""
+        folder = os.path.join(REPO, "build", "dev" if self.fast else "asan", "bin/tests")
+        if self.broken & {"release", "guest", "unit"}:
+            return self._skip("agent in a guest", f"failed before: {' '.join(sorted(self.broken))}")
+        status, output = self.log.run("agent in a guest", [sys.executable, "tests/guest/run", "--tests", folder], REPO, limit=900)
+        if status == 77:
+            return self._skip("agent in a guest", output.strip().split("\n")[-1])
+        lines = [line.split() for line in output.split("\n")]
+        result = counts.Counts(sum(1 for line in lines if line[:1] == ["ok"]),
+                               [f"{line[1]} in a guest" for line in lines if line[:1] == ["failed"]],
+                               [f"{line[1]} in a guest" for line in lines if line[:1] == ["skipped"]])
+        if status and not result.failed:
+            result.failed.append("agent in a guest")
+        print("   " + result.line())
+        self.counts += result
+        return None
+
     def fuzz(self):
         listing = os.path.join(REPO, "build/asan/fuzz_targets.txt")
         if "unit" in self.broken or not os.path.exists(listing):
@@ -196,7 +214,7 @@ def main():
     arguments = parser.parse_args()
     check = Check(arguments.fast, arguments.faults)
     stages = {"setup": check.setup, "lint": check.lint, "scripts": check.scripts, "release": check.release, "guest": check.guest,
-              "unit": check.unit, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23, "faults": check.faults}
+              "unit": check.unit, "agent-vm": check.agent_vm, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23, "faults": check.faults}
     unknown = set(arguments.stages) - set(stages)
     if unknown:
         parser.error(f"unknown stage {' '.join(sorted(unknown))}: there are {' '.join(stages)}")

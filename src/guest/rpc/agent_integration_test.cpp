@@ -25,7 +25,7 @@ TEST_F(AgentTest, GuestDetails) {
   request.set_mem_block_size(true);
   const auto details = call<grpc::GuestDetailsResponse>("GetGuestDetails", request);
   ASSERT_TRUE(details);
-  EXPECT_FALSE(details->agent_details().init_daemon());
+  EXPECT_EQ(details->agent_details().init_daemon(), vm_socket() != nullptr);
   EXPECT_TRUE(details->agent_details().supports_seccomp());
   EXPECT_GE(details->agent_details().storage_handlers_size(), 5);
 }
