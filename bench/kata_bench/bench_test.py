@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, BENCH)
 
-from kata_bench import session, stats, table, timeline, ttrpc  # noqa: E402
+from kata_bench import pods, session, stats, table, timeline, ttrpc  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -145,6 +145,16 @@ class Timeline(unittest.TestCase):
         self.assertEqual(places["QEMU and firmware"], (1.0, 2.2))
         self.assertEqual(places["rest, to the first output"], (4.0, 4.5))
         self.assertIn("<svg", timeline.svg(found, "a & b"))
+
+
+class Pods(unittest.TestCase):
+    def test_phases_of_one_pod(self):
+        line = '{{"level":"debug","msg":"phase of the start","time":"2026-11-24T22:00:0{}.5Z","sandbox":"{}","phase":"{}","us":"{}"}}'
+        log = "\n".join([line.format(1, "a", "network", 3000), line.format(2, "a", "network", 5500), line.format(3, "a", "network undo", 250),
+                         line.format(4, "b", "network", 99000), 'msg="phase of the start" of something else'])
+        told = {phase: round(length, 2) for phase, length in pods.phases(log, "a").items()}
+        self.assertEqual(told, {"network": 5.5, "network undo": 0.25})
+        self.assertEqual(pods.phases(log, "c"), {})
 
 
 class Wire(unittest.TestCase):

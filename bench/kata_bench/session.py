@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from . import calls, growth, memory, pod, soak, start, stats, streams, table, timeline
+from . import calls, growth, memory, pod, pods, soak, start, stats, streams, table, timeline
 from .floor import BootFloor
 
 SPINE = ("start.over_runc", "start.ratio", "shim.pss_kib", "shim.threads", "shim.file_bytes", "agent.file_bytes", "agent.rss_kib",
@@ -94,9 +94,17 @@ class Session:
         counts, rounds = ((3, 8, 16, 32, 64), 3) if self.n > 2 else ((3, 64), 1)
         return self.each(lambda subject: growth.layers(subject, counts, rounds, self.progress))
 
+    def pods(self):
+        return [pods.one_by_one(subject, floor, max(1, self.n // 2), self.progress) for subject, floor in zip(self.subjects, self.floors)]
+
+    def pods_at_once(self):
+        return [pods.at_once(subject, floor, max(1, self.n // 7), self.progress) for subject, floor in zip(self.subjects, self.floors)]
+
     def not_yet(self):
         rows = [stats.skipped("shim.container_kib", "needs pods with several containers", "KiB"),
-                stats.skipped("growth.containers", "needs pods with several containers")]
+                stats.skipped("growth.containers", "needs pods with several containers"),
+                stats.skipped("tcp.ratio", "needs a bare QEMU on a pod's tap", "ratio"),
+                stats.skipped("share.ratio", "needs a bare virtiofsd with a guest of its own", "ratio")]
         return [rows for _ in self.subjects]
 
 
@@ -117,7 +125,9 @@ GROUPS = (
     ("growth_exec", ("growth.exec_ms", "growth.exec_kib")),
     ("growth_pods", ("growth.pod_kib", "growth.pod_start_s")),
     ("growth_layers", ("growth.layer_ms",)),
-    ("not_yet", ("shim.container_kib", "growth.containers")),
+    ("pods", ("pod.over_runc", "container.runc_ratio", "net.ms")),
+    ("pods_at_once", ("pod.parallel_ratio",)),
+    ("not_yet", ("shim.container_kib", "growth.containers", "tcp.ratio", "share.ratio")),
 )
 ALL = tuple(row for _, rows in GROUPS for row in rows)
 

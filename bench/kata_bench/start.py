@@ -60,7 +60,7 @@ def first_floor(floor, n, progress):
     return row
 
 
-def _all_at_once(action, count):
+def all_at_once(action, count):
     """Runs action() in `count` threads that begin together; returns the longest time, raises the first error."""
     barrier, results, errors = threading.Barrier(count), [None] * count, []
 
@@ -87,8 +87,8 @@ def parallel(subject, floor, counts, rounds, progress):
     for count in counts:
         own, bare = [], []
         for number in range(rounds):
-            bare.append(_all_at_once(floor.run, count))
-            own.append(_all_at_once(lambda: _first_output(subject)[0], count))
+            bare.append(all_at_once(floor.run, count))
+            own.append(all_at_once(lambda: _first_output(subject)[0], count))
             progress(f"{count} at once {number + 1}/{rounds}")
         note = f"last of {count} after {stats.median(own):.2f} s"
         row = stats.time_ratio(f"start.parallel_ratio.{count}", own, bare, GOAL_PARALLEL, note)

@@ -56,6 +56,8 @@ def bars(started, shim_started, phases, guest, first):
     result = [Bar("containerd", "until the shim runs", 0, shim_started - started)]
     boot_end = shim_started
     for phase, begin, end in phases:
+        if begin > first:
+            continue  # of the end
         boot_end = max(boot_end, end)
         if phase == _WHOLE:
             continue

@@ -347,7 +347,10 @@ Awaitable<> SandboxImpl::tear_down() {
   };
   if (driver_) co_await step("stopping the VM", driver_->stop(), 5s);
   co_await step("ending supervision", supervisors_.join(), 3s);
-  if (network_) co_await step("undoing the network", network_->release(), 3s);
+  if (network_) {
+    const PhaseTimer timer("network undo");
+    co_await step("undoing the network", network_->release(), 3s);
+  }
   if (transport_) co_await step("ending the vsock device", transport_->release(), 3s);
   if (share_) co_await step("releasing the shared tree", share_->release(), 5s);
   co_await step("leaving the control groups", resources_.release(teardown), 3s);
