@@ -8,8 +8,8 @@ import harness
 from harness import kata_only
 
 
-class Disks(harness.Test):
-    """Image files and loop devices that a test may use."""
+class DiskFiles:
+    """Image files and loop devices that a test may use; in front of the test's base class."""
 
     def setUp(self):
         super().setUp()
@@ -45,6 +45,10 @@ class Disks(harness.Test):
     def hash(self, path):
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Disks(DiskFiles, harness.Test):
+    pass
 
 
 @kata_only
