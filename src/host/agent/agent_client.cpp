@@ -27,6 +27,7 @@ void to_message(const Storage& storage, grpc::Storage& message) {
   for (const std::string& option : storage.options) message.add_options(option);
   message.set_mount_point(storage.mount_point);
   message.set_shared(storage.shared);
+  if (storage.fs_group != 0) message.mutable_fs_group()->set_group_id(storage.fs_group);
 }
 
 types::IPFamily family_of(const std::string& ip) {

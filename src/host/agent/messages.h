@@ -19,6 +19,8 @@ struct Storage {
   std::vector<std::string> options;
   std::string mount_point;
   bool shared = false;
+  // Group that its files get; 0 = they stay as they are.
+  uint32_t fs_group = 0;
 };
 
 struct GuestDevice {

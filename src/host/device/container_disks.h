@@ -33,6 +33,8 @@ struct ContainerDisks {
   std::vector<MountSource> mounts;
   // Guest path of the root file system; empty = it is on no disk.
   std::string rootfs;
+  // Files of the node that are removed when the container's disks are released.
+  std::vector<std::string> files;
   // Every claim, to be released once each.
   std::vector<std::string> claimed;
 };

@@ -12,6 +12,7 @@
 #include "host/resource/cgroup/sandbox_cgroup.h"
 #include "host/resource/network/network.h"
 #include "host/resource/share_fs/share_fs.h"
+#include "host/resource/volume/direct_volume.h"
 #include "host/sandbox/run_dir.h"
 #include "host/sandbox/sandbox.h"
 #include "host/sandbox/state_file.h"
@@ -85,6 +86,7 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
       Teardown steps("leftovers of sandbox " + sandbox_id,
                      [](std::string_view warning) { log::warning(warning); });
       share_fs::ShareFs::clean_up(sandbox_id, steps);
+      steps.step("direct volumes", [&] { volume::forget_server(sandbox_id); });
       network::Network::clean_up(journal, steps);
     };
     co_await run_in_child(clean, limit, "removing the shared tree and network");

@@ -354,6 +354,7 @@ Awaitable<> SandboxImpl::tear_down() {
   if (transport_) co_await step("ending the vsock device", transport_->release(), 3s);
   if (share_) co_await step("releasing the shared tree", share_->release(), 5s);
   co_await step("leaving the control groups", resources_.release(teardown), 3s);
+  teardown.step("removing the disks of emptyDirs", [&] { remove_empty_dirs(); });
   teardown.step("removing the run folder", [&] { run_dir_.remove(); });
 }
 

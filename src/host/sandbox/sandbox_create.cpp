@@ -96,7 +96,7 @@ std::optional<std::string> SandboxImpl::pid_target(const Container& joining) con
 
 Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // What is known before the boot is plugged before the boot: that costs nothing.
-  claim_disks(*target);
+  co_await claim_disks(target);
   // The rootfs is put together while the VM boots.
   // A mount is never given up half-way: nobody would know whether there is one.
   auto booted = [](SandboxImpl& self, std::shared_ptr<Container> wanted) -> Awaitable<> {

@@ -1,6 +1,9 @@
 // The disks of a sandbox's containers: claimed before the VM may run, plugged when it does.
 #include <algorithm>
+#include <cerrno>
 #include <utility>
+
+#include <unistd.h>
 
 #include "host/config/cri_annotations.h"
 #include "host/resource/rootfs/block_rootfs.h"
@@ -20,7 +23,8 @@ void SandboxImpl::make_disk_manager(const oci::Spec& spec, const std::vector<roo
                                                  plan_disks(config_.config, kind, rootfs::classify(rootfs)));
 }
 
-void SandboxImpl::claim_disks(Container& target) {
+Awaitable<> SandboxImpl::claim_disks(std::shared_ptr<Container> container) {
+  Container& target = *container;
   make_disk_manager(target.spec, target.rootfs);
   switch (rootfs::classify(target.rootfs)) {
     case rootfs::Kind::kFolder:
@@ -32,7 +36,10 @@ void SandboxImpl::claim_disks(Container& target) {
       rootfs::claim_layered_rootfs(target.rootfs, target.id, *disks_, target.disks);
       break;
   }
-  volume::claim_block_volumes(target.spec, *disks_, target.disks);
+  const volume::VolumeRules rules = plan_volumes(config_.id, config_.config);
+  for (std::string& image : co_await volume::prepare_empty_dirs(target.spec, rules))
+    empty_dir_images_.insert(std::move(image));
+  volume::claim_block_volumes(target.spec, rules, *disks_, target.disks);
 }
 
 Awaitable<> SandboxImpl::plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup) {
@@ -60,7 +67,14 @@ Awaitable<> SandboxImpl::plug_disks(std::shared_ptr<Container> target, agent::Co
   }
 }
 
+void SandboxImpl::remove_empty_dirs() {
+  for (const std::string& image : std::exchange(empty_dir_images_, {})) {
+    if (::unlink(image.c_str()) != 0 && errno != ENOENT) throw_errno("removing " + image);
+  }
+}
+
 Awaitable<> SandboxImpl::release_disks(std::shared_ptr<Container> target) {
+  for (const std::string& file : std::exchange(target->disks.files, {})) ::unlink(file.c_str());
   for (const std::string& id : std::exchange(target->disks.claimed, {})) {
     try {
       co_await disks_->release(id);

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -90,7 +91,9 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
 
   // sandbox_disks.cpp
   void make_disk_manager(const oci::Spec& spec, const std::vector<rootfs::MountRequest>& rootfs);
-  void claim_disks(Container& target);
+  Awaitable<> claim_disks(std::shared_ptr<Container> container);
+  // When the VM has ended.
+  void remove_empty_dirs();
   // Adds what the guest is told of them; rewrites the sources of the spec's mounts.
   Awaitable<> plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup);
   Awaitable<> release_disks(std::shared_ptr<Container> target);
@@ -162,6 +165,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::unique_ptr<network::Network> network_;
   std::unique_ptr<network::PortForward> port_forward_;
   std::unique_ptr<device::DiskManager> disks_;
+  std::set<std::string> empty_dir_images_;
   std::shared_ptr<agent::AgentClient> agent_;
   bool vm_started_ = false;
 

@@ -111,6 +111,15 @@ std::vector<vmm::PortSpec> plan_nic_ports(const config::Config& config, size_t n
   return ports;
 }
 
+volume::VolumeRules plan_volumes(const std::string& sandbox_id, const config::Config& config) {
+  using Mode = volume::VolumeRules::EmptyDirs;
+  volume::VolumeRules rules;
+  rules.sandbox_id = sandbox_id;
+  if (config.runtime.emptydir_mode == "block-plain") rules.empty_dirs = Mode::kDisks;
+  if (config.runtime.emptydir_mode == "block-encrypted") rules.empty_dirs = Mode::kEncrypted;
+  return rules;
+}
+
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir) {
   vsock::TransportConfig plan;
   plan.mode = vsock::parse_transport_mode(config.hypervisor.agent_transport);

@@ -10,6 +10,7 @@
 #include "host/resource/network/network.h"
 #include "host/resource/rootfs/block_rootfs.h"
 #include "host/resource/share_fs/share_fs.h"
+#include "host/resource/volume/block_volumes.h"
 #include "host/sandbox/guest_spec.h"
 #include "host/sandbox/run_dir.h"
 #include "host/sandbox/stdio.h"
@@ -28,6 +29,9 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
 vmm::BlockSettings plan_block(const config::Config& config);
 device::DiskPolicy plan_disks(const config::Config& config, config::ContainerKind kind,
                               rootfs::Kind first_rootfs);
+
+// Pure: which volumes are disks of their own.
+volume::VolumeRules plan_volumes(const std::string& sandbox_id, const config::Config& config);
 
 // Pure: how the way to the guest, its shared tree and its first call follow from the configuration.
 // Places for NICs that are added to the running VM, which starts with `nics` of them; none where the machine

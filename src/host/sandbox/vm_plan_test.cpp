@@ -148,6 +148,10 @@ std::string show_cgroups(const config::Config& config) {
   return "overhead=" + node_cgroup::plan_cgroups("/a", "sb1", cgroup_placement(config)).overhead + " ";
 }
 
+std::string show_volumes(const config::Config& config) {
+  return "emptydirs=" + std::to_string(static_cast<int>(plan_volumes("sb1", config).empty_dirs)) + " ";
+}
+
 std::string show_stdio(const config::Config& config) {
   return "drain=" +
          std::to_string(
@@ -178,6 +182,7 @@ const ShownRow kAgentRows[] = {
 const ShownRow kSandboxRows[] = {
     {"runtime.stdio_drain_timeout_ms", "stdio_drain_timeout_ms = 321", "drain=321 ", show_stdio},
     {"runtime.sandbox_cgroup_only", "sandbox_cgroup_only = true", "overhead= ", show_cgroups},
+    {"runtime.emptydir_mode", "emptydir_mode = \"block-plain\"", "emptydirs=1 ", show_volumes},
     {"agent.server_port", "server_port = 4711", "port=4711 ", show_sandbox},
     {"agent.health_check_request_timeout_ms", "health_check_request_timeout_ms = 1234", "health=1234 ",
      show_sandbox},

@@ -5,8 +5,11 @@
 #include <string_view>
 #include <sys/stat.h>
 
+#include "host/resource/volume/empty_dir.h"
 #include "lib/error/error.h"
+#include "lib/fd/io.h"
 #include "lib/log/log.h"
+#include "lib/text/base64url.h"
 
 namespace kata::volume {
 namespace {
@@ -68,6 +71,47 @@ void claim_mount(const oci::Mount& mount, size_t index, device::DiskManager& dis
   to.storages.push_back({.disk = id, .storage = std::move(storage)});
 }
 
+bool is_direct_type(const oci::Mount& mount) {
+  constexpr std::array<std::string_view, 5> kTypes = {"bind", "directvol", "vfiovol", "spdkvol", "spoolvol"};
+  return std::ranges::find(kTypes, mount.type) != kTypes.end();
+}
+
+void claim_direct(const oci::Mount& mount, size_t index, const DirectVolume& volume, const VolumeRules& rules,
+                  device::DiskManager& disks, device::ContainerDisks& to) {
+  const auto access = has_option(mount, "ro") ? device::Access::kReadOnly : device::Access::kReadWrite;
+  std::string type = volume.fstype;
+  const std::string id = disks.claim(volume.device, access, &type);
+  to.claimed.push_back(id);
+  agent::Storage storage;
+  storage.fstype = type;
+  storage.mount_point = device::kGuestDiskFolder + id;
+  storage.options = volume.options;
+  if (disks.is_readonly(id)) storage.options.emplace_back("ro");
+  storage.fs_group = volume.fs_group;
+  to.mounts.push_back({.index = index, .path = storage.mount_point});
+  to.storages.push_back({.disk = id, .storage = std::move(storage)});
+  const std::string server = server_file(volume, rules.sandbox_id);
+  write_file(server, "");
+  to.files.push_back(server);
+}
+
+// Writable for every container of the pod: whose mount is read-only cannot write through that.
+void claim_empty_dir(const oci::Mount& mount, size_t index, const std::string& image,
+                     device::DiskManager& disks, device::ContainerDisks& to) {
+  std::string type = "ext4";
+  const std::string id = disks.claim(image, device::Access::kReadWrite, &type);
+  to.claimed.push_back(id);
+  struct stat folder{};
+  if (::stat(mount.source.c_str(), &folder) != 0) throw_errno("looking at emptyDir " + mount.source);
+  agent::Storage storage;
+  storage.fstype = type;
+  storage.mount_point = device::kGuestDiskFolder + base64url(mount.source);
+  storage.options = {"discard"};
+  storage.fs_group = folder.st_gid;
+  to.mounts.push_back({.index = index, .path = storage.mount_point});
+  to.storages.push_back({.disk = id, .storage = std::move(storage)});
+}
+
 bool is_exact(const oci::DeviceCgroupRule& rule, const oci::Device& node) {
   return rule.allow && rule.major == node.major && rule.minor == node.minor &&
          (rule.type.empty() || rule.type == "a" || rule.type == "b");
@@ -115,11 +159,38 @@ NodeAccess node_access(const oci::Spec& spec, const oci::Device& node) {
   return access;
 }
 
-void claim_block_volumes(const oci::Spec& spec, device::DiskManager& disks, device::ContainerDisks& to) {
+Awaitable<std::vector<std::string>> prepare_empty_dirs(const oci::Spec& spec, const VolumeRules& rules) {
+  std::vector<std::string> images;
+  if (rules.empty_dirs == VolumeRules::EmptyDirs::kShared) co_return images;
+  for (const oci::Mount& mount : spec.mounts) {
+    auto image = empty_dir_image(mount);
+    if (!image) continue;
+    if (rules.empty_dirs == VolumeRules::EmptyDirs::kEncrypted) {
+      throw Error(
+          Code::kUnimplemented,
+          "emptyDir " + mount.source + ": emptydir_mode block-encrypted is not supported, block-plain is");
+    }
+    co_await make_empty_dir_image(*image);
+    images.push_back(std::move(*image));
+  }
+  co_return images;
+}
+
+void claim_block_volumes(const oci::Spec& spec, const VolumeRules& rules, device::DiskManager& disks,
+                         device::ContainerDisks& to) {
   for (size_t i = 0; i < spec.mounts.size(); ++i) {
     const oci::Mount& mount = spec.mounts[i];
-    if (!is_disk(mount)) continue;
-    with_context("mount " + mount.destination, [&] { claim_mount(mount, i, disks, to); });
+    with_context("mount " + mount.destination, [&] {
+      if (is_disk(mount)) {
+        claim_mount(mount, i, disks, to);
+      } else if (is_direct_type(mount)) {
+        if (const auto volume = find_direct_volume(mount.source, rules.direct_volumes))
+          claim_direct(mount, i, *volume, rules, disks, to);
+      }
+      if (const auto image =
+              rules.empty_dirs == VolumeRules::EmptyDirs::kDisks ? empty_dir_image(mount) : std::nullopt)
+        claim_empty_dir(mount, i, *image, disks, to);
+    });
   }
   if (!spec.linux_config) return;
   for (const oci::Device& node : spec.linux_config->devices) {

@@ -34,7 +34,7 @@ class BlockVolumesTest : public testing::Test {
     oci::Spec spec;
     spec.mounts = mounts;
     device::ContainerDisks disks;
-    claim_block_volumes(spec, manager_, disks);
+    claim_block_volumes(spec, {}, manager_, disks);
     return disks;
   }
   oci::Mount mount(const std::string& type, const std::string& destination,
@@ -155,7 +155,7 @@ TEST_F(BlockVolumesTest, AMissingDevice) {
   spec.linux_config.emplace().devices = {node};
   device::ContainerDisks disks;
   try {
-    claim_block_volumes(spec, manager_, disks);
+    claim_block_volumes(spec, {}, manager_, disks);
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::kNotFound);
