@@ -1,11 +1,15 @@
 """Disks of containers: block devices and image files as mounts and devices."""
 
+import base64
 import hashlib
+import json
 import os
 import subprocess
 
 import harness
 from harness import kata_only
+
+DIRECT_VOLUMES = "/run/kata-containers/shared/direct-volumes"
 
 
 class DiskFiles:
@@ -114,6 +118,90 @@ class Volumes(Disks):
         self.assertNotIn(image.encode(), devices)
         result = self.expect_run("cat", "/data/a", flags=("--rm", "--mount", f"type=ext4,src={image},dst=/data,options=loop"))
         self.assertEqual(result.stdout, b"from a file\n")
+
+    def direct_volume(self, source, text):
+        """What a CSI driver leaves for the volume of that name."""
+        folder = os.path.join(DIRECT_VOLUMES, base64.urlsafe_b64encode(source.encode()).decode())
+        os.makedirs(folder)
+        self.addCleanup(subprocess.run, ["rm", "-rf", folder], check=False)
+        with open(os.path.join(folder, "mountInfo.json"), "w", encoding="ascii") as file:
+            file.write(text)
+        return folder
+
+    def test_direct_volume(self):
+        source = os.path.join(self.folder, "volume?")
+        info = {"volume-type": "directvol", "device": self.loop(self.image(files={"a": "direct\n"})), "fstype": "ext4", "options": ["noatime"],
+                "metadata": {"fsGroup": "1234"}}
+        folder = self.direct_volume(source, json.dumps(info))
+        self.start_detached("sleep", "1000", flags=("--mount", f"type=bind,src={source},dst=/data,options=rbind"))
+        self.assertEqual(sorted(os.listdir(folder)), sorted([self.name, "mountInfo.json"]), "which sandbox serves it")
+        result = self.exec("sh", "-c", "cat /data/a; grep ' /data ' /proc/mounts; stat -c %g /data/a")
+        self.assertIn(b"direct\n", result.stdout)
+        self.assertRegex(result.stdout, rb"/dev/vd[a-z] /data ext4 rw,noatime")
+        self.assertIn(b"\n1234\n", result.stdout)
+        harness.LAB.ctr("task", "rm", "-f", self.name, check=True)
+        harness.LAB.ctr("container", "rm", self.name, check=True)
+        self.assertEqual(os.listdir(folder), ["mountInfo.json"])
+
+    def test_empty_dir_as_disk(self):
+        folder = os.path.join(self.folder, "volumes/kubernetes.io~empty-dir/cache")
+        os.makedirs(folder)
+        result = self.expect_run("sh", "-c", "echo x > /cache/y && grep ' /cache ' /proc/mounts", config=self.config(
+            ("runtime", "emptydir_mode", "block-plain")), flags=("--rm", "--mount", f"type=bind,src={folder},dst=/cache,options=rbind"))
+        self.assertRegex(result.stdout, rb"/dev/vd[a-z] /cache ext4 rw")
+        self.assertEqual(os.listdir(folder), [])
+
+    def refused(self, words, *flags, **options):
+        """The container is refused with these words, and nothing is left attached."""
+        loops = subprocess.run(["losetup", "-a"], stdout=subprocess.PIPE, check=True).stdout
+        result = self.run_container("true", flags=("--rm", *flags), **options)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(words, result.stderr.decode())
+        self.assertEqual(subprocess.run(["losetup", "-a"], stdout=subprocess.PIPE, check=True).stdout, loops)
+
+    def test_bad_disks(self):
+        small = self.image("small.img", megabytes=8)
+        os.truncate(small, 4 << 20)
+        blank = self.image("blank.img", filesystem=None)
+        torn = os.path.join(self.folder, "torn")
+        self.direct_volume(torn, '{"volume-type": "directvol", ')
+        served = os.path.join(self.folder, "served")
+        self.direct_volume(served, '{"volume-type": "spdkvol", "device": "/tmp/s", "fstype": "ext4"}')
+        for name, words, mount in (
+                ("smaller than its file system", "its ext4 file system", f"type=bind,src={self.loop(small)},dst=/data,options=rbind"),
+                ("no file system", "no known file system", f"type=bind,src={self.loop(blank)},dst=/data,options=rbind"),
+                ("another file system", "has no xfs file system but ext4", f"type=xfs,src={self.image('e.img')},dst=/data,options=loop"),
+                ("broken description", "no JSON object", f"type=bind,src={torn},dst=/data,options=rbind"),
+                ("kind that is not supported", "spdkvol is not supported", f"type=bind,src={served},dst=/data,options=rbind")):
+            with self.subTest(name):
+                self.refused(words, "--mount", mount)
+
+    def test_switched_off(self):
+        loop = self.loop(self.image())
+        self.refused("disable_block_device_use", "--mount", f"type=bind,src={loop},dst=/data,options=rbind",
+                     config=self.config(("hypervisor.qemu", "disable_block_device_use", True)))
+
+    def test_sector_size_and_limits(self):
+        """B7 and the rate limits: what the configuration says of disks is what the guest and QEMU have."""
+        loop = self.loop(self.image(megabytes=8))
+        config = self.config(("hypervisor.qemu", "block_device_logical_sector_size", 4096),
+                             ("hypervisor.qemu", "block_device_physical_sector_size", 4096),
+                             ("hypervisor.qemu", "disk_rate_limiter_bw_max_rate", 1 << 20), ("hypervisor.qemu", "num_queues", 2),
+                             ("hypervisor.qemu", "enable_iothreads", True), ("hypervisor.qemu", "indep_iothreads", 2))
+        script = (f"cd /sys/block/vda/queue && cat logical_block_size physical_block_size && ls ../mq | wc -l && cut -d' ' -f1 /proc/uptime && "
+                  f"dd if={loop} of=/dev/null bs=1M count=4 2>/dev/null && cut -d' ' -f1 /proc/uptime")
+        result = self.expect_run("sh", "-c", script, flags=("--rm", "--device", loop), config=config)
+        lines = result.stdout.split()
+        self.assertEqual(lines[:3], [b"4096", b"4096", b"1"])
+        seconds = float(lines[4]) - float(lines[3])
+        self.assertGreater(seconds, 1.5, "4 MiB at 1 MiB a second")
+
+    def test_virtio_scsi(self):
+        loop = self.loop(self.image(files={"a": "scsi\n"}))
+        config = self.config(("hypervisor.qemu", "block_device_driver", "virtio-scsi"), ("hypervisor.qemu", "enable_iothreads", True))
+        result = self.expect_run("sh", "-c", "cat /data/a; grep ' /data ' /proc/mounts", config=config,
+                                 flags=("--rm", "--mount", f"type=bind,src={loop},dst=/data,options=rbind"))
+        self.assertRegex(result.stdout, rb"scsi\n/dev/sda /data ext4")
 
     def test_two_disks(self):
         first, second = self.image("one.img", files={"n": "1\n"}), self.image("two.img", files={"n": "2\n"})
