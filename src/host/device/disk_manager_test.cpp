@@ -140,7 +140,7 @@ TEST_F(DiskManagerTest, BeyondTheRootBusThereIsAController) {
   manager.plan_start(spec);
   manager.vm_started(nullptr);
   ASSERT_EQ(spec.scsi_controllers.size(), 1U);
-  EXPECT_EQ(spec.scsi_controllers[0].place.slot, 0x1b);
+  EXPECT_EQ(spec.scsi_controllers[0].place.slot, 0x1a);
   EXPECT_EQ(spec.disks.size(), 20U);
   const Error error = failure([&] { run(manager.plug(manager.claim(file(50), Access::kReadOnly))); });
   EXPECT_EQ(error.code(), Code::kFailedPrecondition) << error.message();

@@ -9,9 +9,10 @@
 namespace kata::device {
 namespace {
 
-// The VMM fills the root bus from slot 1 with what the spec has besides disks; the chipset has 0x1f.
+// The VMM fills the root bus from slot 1 with what the spec has besides disks; 0x1b has the ports of NICs,
+// the chipset 0x1f.
 constexpr uint8_t kFirstSlot = 0x10;
-constexpr uint8_t kSlots = 12;
+constexpr uint8_t kSlots = 11;
 constexpr uint8_t kPortSlot = 0x1d;
 constexpr uint8_t kFunctions = 8;
 
