@@ -60,6 +60,19 @@ void plan_terminal(const oci::Process& process, ProcessPlan& plan) {
   plan.columns = static_cast<uint16_t>(std::min<uint32_t>(process.console_size->width, 0xffff));
 }
 
+// The kernel takes this id as "leave it alone": the process would keep the agent's own, root's.
+void check_user(const oci::User& user) {
+  constexpr uint32_t kNobodyAtAll = 0xffffffff;
+  const auto refuse = [](const char* field) {
+    throw Error(Code::kInvalidArgument,
+                "process.user." + std::string(field) + " 4294967295 is the kernel's word for no change");
+  };
+  if (user.uid == kNobodyAtAll) refuse("uid");
+  if (user.gid == kNobodyAtAll) refuse("gid");
+  if (std::ranges::find(user.additional_gids, kNobodyAtAll) != user.additional_gids.end())
+    refuse("additionalGids");
+}
+
 }  // namespace
 
 CapabilityPlan plan_capabilities(const oci::Capabilities& capabilities) {
@@ -78,6 +91,7 @@ ProcessPlan plan_process(const oci::Process& process, const oci::Linux& config) 
   check_strings(process.args, "process.args");
   check_strings(process.env, "process.env");
   check_labels(process);
+  check_user(process.user);
   ProcessPlan plan;
   plan.args = process.args;
   plan.env = process.env;

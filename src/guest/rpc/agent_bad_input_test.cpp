@@ -2,6 +2,7 @@
 // next call, and nothing is left behind.
 #include <csignal>
 #include <filesystem>
+#include <functional>
 
 #include "guest/rpc/testing/agent_fixture.h"
 
@@ -119,6 +120,98 @@ TEST_F(BadInput, WrongState) {
   wait.set_container_id("c1");
   wait.set_exec_id("none");
   expect("unknown exec", "WaitProcess", wait, Code::kNotFound, "Process not found");
+}
+
+// What each call answers about a container that was never started, is paused, or has ended.
+TEST_F(BadInput, StatesThatDoNotFit) {
+  create_sandbox();
+  grpc::StartContainerRequest name;
+  name.set_container_id("c1");
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  expect("resume what runs", "ResumeContainer", name, Code::kFailedPrecondition, "c1");
+  ASSERT_EQ(code_of("PauseContainer", name), Code::kOk) << last_error();
+  expect("pause twice", "PauseContainer", name, Code::kFailedPrecondition, "c1");
+  grpc::ExecProcessRequest exec_request;
+  exec_request.set_container_id("c1");
+  exec_request.set_exec_id("e1");
+  exec_request.mutable_process()->add_args("true");
+  exec_request.mutable_process()->set_cwd("/");
+  expect("exec while paused", "ExecProcess", exec_request, Code::kFailedPrecondition, "c1");
+  ASSERT_EQ(code_of("ResumeContainer", name), Code::kOk) << last_error();
+  ASSERT_EQ(exec("c1", "e2", {"sleep", "100"}), Code::kOk) << last_error();
+  exec_request.set_exec_id("e2");
+  expect("exec id twice", "ExecProcess", exec_request, Code::kAlreadyExists, "e2");
+  exec_request.set_exec_id("../e");
+  expect("exec id", "ExecProcess", exec_request, Code::kInvalidArgument, "exec_id");
+  exec_request.set_exec_id("e3");
+  exec_request.set_container_id("nobody");
+  expect("exec in nobody", "ExecProcess", exec_request, Code::kNotFound, "nobody");
+  ASSERT_EQ(signal("c1", "", SIGKILL), Code::kOk) << last_error();
+  EXPECT_EQ(wait("c1"), 137);
+  exec_request.set_container_id("c1");
+  expect("exec in what has ended", "ExecProcess", exec_request, Code::kFailedPrecondition, "c1");
+  expect("start what has ended", "StartContainer", name, Code::kFailedPrecondition, "c1");
+  expect("pause what has ended", "PauseContainer", name, Code::kFailedPrecondition, "c1");
+  EXPECT_EQ(remove("c1"), Code::kOk) << last_error();
+  expect("remove twice", "RemoveContainer", name, Code::kNotFound, "c1");
+}
+
+TEST_F(BadInput, NumbersInASpec) {
+  create_sandbox();
+  const struct {
+    const char* name;
+    std::function<void(grpc::CreateContainerRequest&)> change;
+  } rows[] = {
+      {"memory below what a process needs",
+       [](auto& r) {
+         r.mutable_oci()->mutable_linux()->mutable_resources()->mutable_memory()->set_limit(1);
+       }},
+      {"weight",
+       [](auto& r) {
+         r.mutable_oci()->mutable_linux()->mutable_resources()->mutable_blockio()->set_weight(4'000'000'000U);
+       }},
+      {"quota",
+       [](auto& r) { r.mutable_oci()->mutable_linux()->mutable_resources()->mutable_cpu()->set_quota(1); }},
+      {"period",
+       [](auto& r) {
+         r.mutable_oci()->mutable_linux()->mutable_resources()->mutable_cpu()->set_quota(100'000);
+         r.mutable_oci()->mutable_linux()->mutable_resources()->mutable_cpu()->set_period(
+             0xffffffffffffffffU);
+       }},
+      {"cpus",
+       [](auto& r) {
+         r.mutable_oci()->mutable_linux()->mutable_resources()->mutable_cpu()->set_cpus("99999");
+       }},
+      {"user", [](auto& r) { r.mutable_oci()->mutable_process()->mutable_user()->set_uid(0xffffffffU); }},
+      {"device numbers",
+       [](auto& r) {
+         auto& node = *r.mutable_oci()->mutable_linux()->add_devices();
+         node.set_path("/dev/x");
+         node.set_type("c");
+         node.set_major(int64_t{1} << 40);
+       }},
+  };
+  for (const auto& row : rows) {
+    const Residue before = residue();
+    auto request = shell("c1", "true");
+    row.change(request);
+    const Code code = create_and_start(request);
+    EXPECT_NE(code, Code::kOk) << row.name;
+    EXPECT_FALSE(last_error().empty()) << row.name;
+    EXPECT_EQ(code_of("Check", grpc::CheckRequest(), "grpc.Health"), Code::kOk) << row.name;
+    // It fails at its start at the latest.
+    (void)remove("c1");
+    expect_residue(before, row.name);
+  }
+  // The same of an exec.
+  ASSERT_EQ(create_and_start(container("c1", {"sleep", "100"})), Code::kOk) << last_error();
+  grpc::ExecProcessRequest request;
+  request.set_container_id("c1");
+  request.set_exec_id("e1");
+  request.mutable_process()->add_args("true");
+  request.mutable_process()->set_cwd("/");
+  request.mutable_process()->mutable_user()->set_gid(0xffffffffU);
+  expect("group of an exec", "ExecProcess", request, Code::kInvalidArgument, "gid");
 }
 
 TEST_F(BadInput, NumbersOutOfRange) {
