@@ -8,6 +8,7 @@ import subprocess
 
 import harness
 from harness import kata_only
+from kata_node import image
 
 DIRECT_VOLUMES = "/run/kata-containers/shared/direct-volumes"
 
@@ -238,6 +239,22 @@ class Snapshotters(Disks):
         lines = result.stdout.decode().splitlines()
         self.assertRegex(lines[0], r"overlay / overlay rw")
         self.assertEqual(lines[1:], ["second", "third", "kept", "replaced", "x", "2", "3"])
+
+    def test_many_layers_are_one_disk(self):
+        """120 layers: one disk in the guest beside the writable one, every layer readable, and again in a second container."""
+        flags = self.erofs()
+        name = "localhost/kata-layers-120:latest"
+        archive = os.path.join(self.folder, "layers.tar")
+        with open(archive, "wb") as file:
+            file.write(image.build(name, further_layers=117))
+        harness.LAB.ctr("image", "import", archive, check=True, timeout=120)
+        self.addCleanup(harness.LAB.ctr, "image", "rm", "--sync", name)
+        for number in (1, 2):
+            with self.subTest(number):
+                words = ["run", "--runtime", harness.KATA, "--runtime-config-path", self.config(), *flags, name, f"{self.name}-{number}", "sh", "-c",
+                         "ls /many | wc -l; cat /many/0 /many/116; ls /sys/block | grep -c vd; ls -d /sys/block/vd*/vd* | wc -l"]
+                result = harness.LAB.ctr(*words, timeout=120)
+                self.assertEqual(result.stdout.split(), [b"117", b"0", b"116", b"2", b"120"], result.stderr[-600:])
 
     def test_layers_arrive_as_they_are(self):
         """The sha256 of each guest partition is that of its layer file."""
