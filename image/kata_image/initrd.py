@@ -13,6 +13,7 @@ ON_DEMAND_MODULES = (
     ("virtio:1", ("virtio_net",)),
     ("virtio:2", ("virtio_blk",)),
     ("virtio:8", ("virtio_scsi", "sd_mod")),
+    ("virtio:24", ("virtio_mem",)),
     ("fs:erofs", ("erofs",)),
     ("dm:verity", ("dm_verity",)),
 )

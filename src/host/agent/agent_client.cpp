@@ -236,6 +236,13 @@ Awaitable<std::string> AgentClient::metrics() {
   co_return answer.metrics();
 }
 
+Awaitable<> AgentClient::online_cpus_and_memory(uint32_t cpus) {
+  grpc::OnlineCPUMemRequest request;
+  request.set_wait(true);
+  request.set_nb_cpus(cpus);
+  co_await call<google::protobuf::Empty>("OnlineCPUMem", request, "");
+}
+
 Awaitable<> AgentClient::update_interface(Interface interface) {
   grpc::UpdateInterfaceRequest request;
   to_message(interface, *request.mutable_interface());

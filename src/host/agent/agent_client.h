@@ -40,6 +40,10 @@ class AgentClient {
   Awaitable<std::string> oom_event();
   Awaitable<std::string> metrics();
 
+  // Sets memory that was plugged in and CPUs online until `cpus` are; kDeadlineExceeded when the guest does
+  // not get there.
+  Awaitable<> online_cpus_and_memory(uint32_t cpus);
+
   // Network
   Awaitable<> update_interface(Interface interface);
   Awaitable<> update_routes(std::vector<Route> routes);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "host/config/cpu_list.h"
 #include "host/config/vmm_traits.h"
@@ -40,19 +41,44 @@ uint32_t whole_vcpus(double vcpus) {
   return std::max(1u, static_cast<uint32_t>(std::ceil(vcpus - 1e-6)));
 }
 
-void check_memory(const Config& config, const VmSize& size, const PodLimits& limits) {
+// The file's own size is the operator's to correct; one that follows from a pod's limit is raised.
+void check_memory(const Config& config, VmSize& size, bool from_limit) {
   const uint32_t minimum = vmm_traits(config.hypervisor_name).min_memory_mib;
   if (size.memory_mib >= minimum) return;
-  std::string text = "the VM would get " + std::to_string(size.memory_mib) + " MiB of memory, and " +
-                     config.hypervisor_name + " needs at least " + std::to_string(minimum) + ": ";
-  if (config.runtime.static_sandbox_resource_mgmt && limits.memory_mib > 0) {
-    text += "the pod's memory limit is " + std::to_string(limits.memory_mib) + " MiB, and " +
-            config.describe("hypervisor.overhead_memory") + " adds " +
-            std::to_string(config.hypervisor.overhead_memory) + "; raise one of them";
-  } else {
-    text += "raise " + config.describe("hypervisor.default_memory");
+  const std::string sizes = std::to_string(size.memory_mib) + " MiB of memory, and " +
+                            config.hypervisor_name + " needs at least " + std::to_string(minimum);
+  if (!from_limit) {
+    throw Error(Code::kInvalidArgument,
+                "the VM would get " + sizes + ": raise " + config.describe("hypervisor.default_memory"));
   }
-  throw Error(Code::kInvalidArgument, text);
+  size.clamps.push_back("the pod's limit gives " + sizes + ": the VM gets those");
+  size.memory_mib = minimum;
+}
+
+// With static management: limit and overhead instead of the file's size.
+void size_statically(const HypervisorConfig& hypervisor, const PodLimits& limits, double& vcpus,
+                     uint64_t& memory) {
+  if (limits.vcpus > 0) vcpus = std::max(1.0, hypervisor.overhead_vcpus + limits.vcpus);
+  if (limits.memory_mib > 0) memory = hypervisor.overhead_memory + limits.memory_mib;
+}
+
+// Without: on top of the file's size, up to the file's maximum.
+void size_dynamically(const HypervisorConfig& hypervisor, const PodLimits& limits, double& vcpus,
+                      uint64_t& memory, VmSize& size) {
+  vcpus += limits.vcpus;
+  memory += limits.memory_mib;
+  const double most_vcpus = std::max<double>(hypervisor.default_maxvcpus, hypervisor.default_vcpus);
+  if (vcpus > most_vcpus) {
+    size.clamps.push_back("the limits ask for " + std::to_string(vcpus) + " vCPUs, default_maxvcpus allows " +
+                          std::to_string(hypervisor.default_maxvcpus));
+    vcpus = most_vcpus;
+  }
+  const uint64_t most_memory = std::max(hypervisor.default_maxmemory, hypervisor.default_memory);
+  if (memory > most_memory) {
+    size.clamps.push_back("the limits ask for " + std::to_string(memory) + " MiB, default_maxmemory allows " +
+                          std::to_string(most_memory));
+    memory = most_memory;
+  }
 }
 
 }  // namespace
@@ -91,9 +117,14 @@ VmSize size_vm(const Config& config, const PodLimits& limits, const HostFacts& h
   uint64_t memory = hypervisor.default_memory;
   VmSize size;
   if (config.runtime.static_sandbox_resource_mgmt) {
-    if (limits.vcpus > 0) vcpus = std::max(1.0, hypervisor.overhead_vcpus + limits.vcpus);
-    if (limits.memory_mib > 0)
-      memory = std::min(hypervisor.overhead_memory + limits.memory_mib, host.memory_mib);
+    size_statically(hypervisor, limits, vcpus, memory);
+  } else {
+    size_dynamically(hypervisor, limits, vcpus, memory, size);
+  }
+  if (memory > host.memory_mib && limits.memory_mib > 0) {
+    size.clamps.push_back("the limits ask for " + std::to_string(memory) + " MiB, the host has " +
+                          std::to_string(host.memory_mib));
+    memory = host.memory_mib;
   }
   const uint32_t most = vmm_traits(config.hypervisor_name).max_vcpus;
   if (vcpus > most) {
@@ -107,16 +138,18 @@ VmSize size_vm(const Config& config, const PodLimits& limits, const HostFacts& h
   size.max_vcpus = config.runtime.static_sandbox_resource_mgmt
                        ? size.vcpus
                        : std::max(hypervisor.default_maxvcpus, size.vcpus);
-  check_memory(config, size, limits);
+  check_memory(config, size, limits.memory_mib > 0);
+  size.max_memory_mib = std::max(size.max_memory_mib, size.memory_mib);
   return size;
 }
 
-void apply_limits(Config& config, const PodLimits& limits, const HostFacts& host) {
-  const VmSize size = size_vm(config, limits, host);
+std::vector<std::string> apply_limits(Config& config, const PodLimits& limits, const HostFacts& host) {
+  VmSize size = size_vm(config, limits, host);
   config.hypervisor.default_vcpus = size.vcpus;
   config.hypervisor.default_maxvcpus = size.max_vcpus;
   config.hypervisor.default_memory = size.memory_mib;
   config.hypervisor.default_maxmemory = size.max_memory_mib;
+  return std::move(size.clamps);
 }
 
 }  // namespace kata::config

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "host/config/config.h"
 #include "host/config/cri_annotations.h"
@@ -25,6 +27,8 @@ PodLimits limits_from_resources(const oci::Resources& resources);
 PodLimits limits_from_spec(const oci::Spec& spec, ContainerKind kind);
 
 struct VmSize {
+  // What could not be had as asked, a line each: for the log.
+  std::vector<std::string> clamps;
   uint32_t vcpus = 1;
   uint32_t max_vcpus = 1;
   uint32_t memory_mib = 0;
@@ -34,11 +38,13 @@ struct VmSize {
 // With static_sandbox_resource_mgmt a known limit replaces the default of its dimension: vCPUs = max(1,
 // overhead_vcpus + limit), memory = overhead_memory + limit, capped by the host's RAM. Unlike the original a
 // dimension without a limit keeps the file's default: the overhead alone cannot boot. Without static
-// management the file's sizes stay. Throws kInvalidArgument when the memory is below what the VMM can start.
+// management a single container, whose limits are known, gets them on top of the file's sizes, capped by
+// default_maxvcpus and default_maxmemory; for a pod the file's sizes stay, its containers come later. Throws
+// kInvalidArgument when the memory is below what the VMM can start.
 VmSize size_vm(const Config& config, const PodLimits& limits, const HostFacts& host);
 
 // Writes that size into default_vcpus, default_maxvcpus, default_memory and default_maxmemory, which is what
-// everything that comes later looks at.
-void apply_limits(Config& config, const PodLimits& limits, const HostFacts& host);
+// everything that comes later looks at. Returns the clamps.
+std::vector<std::string> apply_limits(Config& config, const PodLimits& limits, const HostFacts& host);
 
 }  // namespace kata::config

@@ -81,22 +81,30 @@ TEST(Sizing, EveryMilliCpuSumsUpRight) {
   }
 }
 
-TEST(Sizing, WithoutStaticManagementTheFileCounts) {
+TEST(Sizing, WithoutStaticManagementLimitsComeOnTop) {
   Config config = shipped();
   config.runtime.static_sandbox_resource_mgmt = false;
   config.hypervisor.default_vcpus = 1.5;
+  config.hypervisor.default_maxmemory = 4096;
   const VmSize size = size_vm(config, {.vcpus = 4, .memory_mib = 512}, kHost);
-  EXPECT_EQ(size.vcpus, 2u);
+  EXPECT_EQ(size.vcpus, 6u);
   EXPECT_EQ(size.max_vcpus, 8u);
-  EXPECT_EQ(size.memory_mib, 2048u);
+  EXPECT_EQ(size.memory_mib, 2560u);
+  EXPECT_THAT(size.clamps, testing::IsEmpty());
+  const VmSize none = size_vm(config, {}, kHost);
+  EXPECT_EQ(none.vcpus, 2u);
+  EXPECT_EQ(none.memory_mib, 2048u);
+  const VmSize huge = size_vm(config, {.vcpus = 1e18, .memory_mib = uint64_t{1} << 40}, kHost);
+  EXPECT_EQ(huge.vcpus, 8u);
+  EXPECT_EQ(huge.memory_mib, 4096u);
+  EXPECT_EQ(huge.clamps.size(), 2u);
 }
 
-TEST(Sizing, TooSmallOrTooLargeIsRefused) {
+TEST(Sizing, TooSmallIsRaisedTooLargeIsRefused) {
   Config config = shipped();
-  EXPECT_THAT(error_of([&] { return size_vm(config, {.vcpus = 0, .memory_mib = 30}, kHost); }),
-              AllOf(HasSubstr("would get 62 MiB"), HasSubstr("qemu needs at least 64"),
-                    HasSubstr("the pod's memory limit is 30 MiB"),
-                    HasSubstr("hypervisor.qemu.overhead_memory (default) adds 32")));
+  const VmSize small = size_vm(config, {.vcpus = 0, .memory_mib = 30}, kHost);
+  EXPECT_EQ(small.memory_mib, 64u);
+  EXPECT_THAT(small.clamps, testing::ElementsAre(HasSubstr("gives 62 MiB")));
   EXPECT_EQ(size_vm(config, {.vcpus = 0, .memory_mib = 32}, kHost).memory_mib, 64u);
   EXPECT_THAT(error_of([&] { return size_vm(config, {.vcpus = 300, .memory_mib = 0}, kHost); }),
               HasSubstr("asks for 301 vCPUs, and qemu can have at most 256"));

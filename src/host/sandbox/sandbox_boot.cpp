@@ -88,8 +88,7 @@ Awaitable<ExitInfo> SandboxImpl::wait_end() {
 
 Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
   const PhaseTimer timer("boot");
-  const auto kind = config::read_cri_annotations(spec.annotations, config_.id).kind;
-  config::apply_limits(config_.config, config::limits_from_spec(spec, kind), config::host_facts());
+  resources_.size_vm(config_.config, spec);
   make_disk_manager(spec, {});
   run_dir_.create();
   save_state(run_dir_.state_file(), state_);
@@ -165,6 +164,7 @@ Awaitable<> SandboxImpl::start_vm() {
   spec.vsock = std::move(vsock);
   // Every helper process maps the guest's memory.
   spec.memory.shared = true;
+  if (resources_.memory_from_limit()) spec.memory.too_small = vmm::MemorySpec::TooSmall::kRaise;
   spec.cgroup_procs = resources_.vmm_entry_files();
   try {
     co_await driver_->start(std::move(spec));
@@ -177,7 +177,7 @@ Awaitable<> SandboxImpl::start_vm() {
   record("vmm", driver_->pid());
   transport_->vmm_started();
   network_->vmm_started();
-  co_await resources_.vm_started(*driver_);
+  co_await resources_.place_vcpus(*driver_);
 }
 
 Awaitable<std::string> SandboxImpl::device_end() {

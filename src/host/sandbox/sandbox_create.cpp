@@ -115,6 +115,7 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
   co_await plug_disks(target, setup);
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec, target->disks.mounts);
+  co_await resources_.fit_vm(*driver_, agent(), SandboxResources::Fit::kOnlyGrow);
   if (!co_await unless(target->aborted, make_in_guest(target, std::move(setup)))) throw_aborted(*target);
   target->in_guest = true;
   target->init->start_streams(agent());

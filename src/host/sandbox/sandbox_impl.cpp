@@ -67,7 +67,7 @@ SandboxImpl::SandboxImpl(asio::any_io_executor executor, SandboxConfig config,
       events_(std::move(events)),
       parts_(std::move(parts)),
       run_dir_(config_.id, parts_.run_root),
-      resources_(config_.id, parts_.make_cgroup),
+      resources_(executor_, config_.id, parts_.make_cgroup),
       failed_(executor_),
       boot_mutex_(executor_),
       stopped_(executor_),
@@ -138,6 +138,7 @@ Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exe
       co_await agent()->start_container(container_id);
       if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
       resources_.settle();
+      if (resources_.pins_vcpus()) co_await resources_.place_vcpus(*driver_);
       KATA_FAILPOINT("container-started");
     } else {
       co_await start_exec(target, subject);
@@ -329,8 +330,28 @@ Awaitable<> SandboxImpl::update(std::string container_id, oci::Resources resourc
   if (target->init->stopped())
     throw Error(Code::kFailedPrecondition, "container " + container_id + " has ended");
   const auto client = agent();
-  co_await client->update_container(container_id, guest_resources(resources));
-  resources_.update_container(container_id, resources);
+  // First room, then the permission to use it; what is taken away, the other way round.
+  oci::Resources before = resources_.update_container(container_id, resources);
+  std::exception_ptr failure;
+  try {
+    co_await resources_.fit_vm(*driver_, client, SandboxResources::Fit::kOnlyGrow);
+    co_await client->update_container(container_id, guest_resources(resources));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) resources_.restore_container(container_id, std::move(before));
+  co_await adapt_vm();
+  if (failure) std::rethrow_exception(failure);
+}
+
+// After something became less: the VM gives back what it can, the node's limits follow.
+Awaitable<> SandboxImpl::adapt_vm() {
+  try {
+    co_await resources_.fit_vm(*driver_, agent(), SandboxResources::Fit::kExact);
+    if (resources_.pins_vcpus()) co_await resources_.place_vcpus(*driver_);
+  } catch (const Error& error) {
+    log::warning("the VM keeps its size", {{"error", error.message()}});
+  }
   resources_.settle();
 }
 

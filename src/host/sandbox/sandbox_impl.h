@@ -101,6 +101,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   // sandbox_boot.cpp
   Awaitable<> ensure_booted(const oci::Spec& spec);
   Awaitable<> boot(const oci::Spec& spec);
+  Awaitable<> adapt_vm();
   void enter_cgroup(const oci::Spec& spec);
   Awaitable<> start_vm();
   Awaitable<> prepare_transport();

@@ -220,13 +220,14 @@ Awaitable<> SandboxImpl::supervise_init(std::shared_ptr<Container> target) {
   co_await clean_up_container(target);
   if (init->stopped()) co_return;
   resources_.erase_container(target->id);
-  resources_.settle();
   init->finish(end);
   report_exit(*init);
   co_await init->close_streams();
   if (target->id == config_.id && !others_alive(target->id) && phase_ == Phase::kRunning) {
     // The pod ends with its first container: the VM goes while the caller still asks what happened.
     asio::co_spawn(executor_, stop(), [self](const std::exception_ptr&) {});
+  } else if (phase_ == Phase::kRunning) {
+    co_await adapt_vm();
   }
 }
 

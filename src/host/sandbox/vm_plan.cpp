@@ -38,6 +38,9 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
   spec.memory.max_mib = fixed ? hypervisor.default_memory
                               : std::max<uint64_t>(hypervisor.default_memory, hypervisor.default_maxmemory);
   spec.memory.slots = fixed ? 0 : hypervisor.memory_slots;
+  spec.memory.virtio_mem = hypervisor.enable_virtio_mem;
+  spec.memory.offset_mib = hypervisor.memory_offset;
+  spec.memory.reclaim = hypervisor.reclaim_guest_freed_memory;
   spec.memory.prealloc = hypervisor.enable_mem_prealloc;
   spec.memory.huge_pages = hypervisor.enable_hugepages;
   spec.boot.kernel = hypervisor.kernel;

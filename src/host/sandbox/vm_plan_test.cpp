@@ -32,13 +32,17 @@ const std::vector<Row>& rows() {
       {"hypervisor.initrd", "initrd = \"@/guest.img\"", "-initrd @/guest.img "},
       {"hypervisor.firmware", "firmware = \"@/firmware\"", "-bios @/firmware "},
       {"hypervisor.cpu_features", "cpu_features = \"pmu=off\"", ",pmu=off "},
-      {"hypervisor.default_vcpus", "default_vcpus = 2.5", "-smp 3"},
-      {"hypervisor.default_maxvcpus", "default_maxvcpus = 5", "maxcpus=5"},
+      {"hypervisor.default_vcpus", "default_vcpus = 2.5", " maxcpus=3 "},
+      {"hypervisor.default_maxvcpus", "default_maxvcpus = 5", "-smp 5 "},
       {"hypervisor.machine_type", "machine_type = \"microvm\"", "-machine microvm"},
       {"hypervisor.machine_accelerators", "machine_accelerators = \"graphics=off\"", ",graphics=off"},
       {"hypervisor.default_memory", "default_memory = 300", "-m 300M"},
       {"hypervisor.default_maxmemory", "default_maxmemory = 1000", "maxmem=1000M"},
       {"hypervisor.memory_slots", "memory_slots = 7", "slots=7"},
+      {"hypervisor.memory_offset", "memory_offset = 24", "maxmem=16408M"},
+      {"hypervisor.enable_virtio_mem", "enable_virtio_mem = true", "-device virtio-mem-pci"},
+      {"hypervisor.reclaim_guest_freed_memory", "reclaim_guest_freed_memory = true",
+       "free-page-reporting=on"},
       {"hypervisor.enable_mem_prealloc", "enable_mem_prealloc = true", "prealloc=on"},
       {"hypervisor.enable_hugepages", "enable_hugepages = true", "hugetlb=on"},
       {"hypervisor.block_device_driver", "block_device_driver = \"virtio-scsi\"\nenable_iothreads = true",
@@ -152,6 +156,11 @@ std::string show_volumes(const config::Config& config) {
   return "emptydirs=" + std::to_string(static_cast<int>(plan_volumes("sb1", config).empty_dirs)) + " ";
 }
 
+std::string show_pinning(const config::Config& config) {
+  return "pinned=" + std::to_string(plan_pinning(config, 2, "0,3").size()) +
+         " not=" + std::to_string(plan_pinning(config, 2, "0").size()) + " ";
+}
+
 std::string show_stdio(const config::Config& config) {
   return "drain=" +
          std::to_string(
@@ -183,6 +192,7 @@ const ShownRow kSandboxRows[] = {
     {"runtime.stdio_drain_timeout_ms", "stdio_drain_timeout_ms = 321", "drain=321 ", show_stdio},
     {"runtime.sandbox_cgroup_only", "sandbox_cgroup_only = true", "overhead= ", show_cgroups},
     {"runtime.emptydir_mode", "emptydir_mode = \"block-plain\"", "emptydirs=1 ", show_volumes},
+    {"runtime.enable_vcpus_pinning", "enable_vcpus_pinning = true", "pinned=2 not=0 ", show_pinning},
     {"agent.server_port", "server_port = 4711", "port=4711 ", show_sandbox},
     {"agent.health_check_request_timeout_ms", "health_check_request_timeout_ms = 1234", "health=1234 ",
      show_sandbox},

@@ -17,12 +17,21 @@ struct CpuSpec {
 
 struct MemorySpec {
   uint64_t mib = 0;
+  // Whether a VM that could not boot with `mib` gets what it needs instead of being refused.
+  enum class TooSmall { kRefuse, kRaise };
+  TooSmall too_small = TooSmall::kRefuse;
   // Highest size that hot-plug may reach; equal to `mib` = no hot-plug.
   uint64_t max_mib = 0;
   uint32_t slots = 0;
   // vhost-user processes (virtiofsd, our vsock device) map the guest's memory.
   bool shared = false;
   bool prealloc = false;
+  // Later memory comes as blocks of one virtio-mem device, which can be taken back, instead of as DIMMs.
+  bool virtio_mem = false;
+  // Kept free above max_mib in the guest's address space (MiB).
+  uint64_t offset_mib = 0;
+  // The guest reports free pages, which the node then takes back (balloon with free-page reporting).
+  bool reclaim = false;
   bool huge_pages = false;
 };
 

@@ -127,13 +127,20 @@ Totals PodResources::totals() const {
   return sum;
 }
 
+std::vector<uint32_t> cpus_of(const std::string& list) {
+  std::set<uint32_t> numbers;
+  add_list(numbers, list);
+  return {numbers.begin(), numbers.end()};
+}
+
 WantedSize wanted_size(double default_vcpus, uint64_t default_memory_mib, const Totals& totals) {
   WantedSize size;
   // Sums of decimal fractions are a hair off: 1.8 + 0.2 must not become three.
   const double vcpus = std::clamp(std::ceil(default_vcpus + totals.vcpus - 1e-6), 1.0, 1e9);
   size.vcpus = static_cast<uint32_t>(vcpus);
-  size.memory_mib = saturating_add(default_memory_mib,
-                                   totals.memory_bytes / kMib + (totals.memory_bytes % kMib != 0 ? 1 : 0));
+  // Cut off and even, as the limits of a sandbox are.
+  const uint64_t mib = totals.memory_bytes / kMib;
+  size.memory_mib = saturating_add(default_memory_mib, mib + mib % 2);
   return size;
 }
 

@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "host/config/config.h"
 #include "host/config/sizing.h"
@@ -37,6 +39,9 @@ class PodResources {
   // Adds a container or replaces its limits; what an update leaves open stays as it was.
   void set(const std::string& id, ContainerShare share);
   void update(const std::string& id, const oci::Resources& changes);
+  void replace(const std::string& id, oci::Resources resources) {
+    shares_[id].resources = std::move(resources);
+  }
   void erase(const std::string& id) { shares_.erase(id); }
   [[nodiscard]] const oci::Resources* find(const std::string& id) const;
 
@@ -46,6 +51,9 @@ class PodResources {
   std::map<std::string, ContainerShare> shares_;
   config::PodLimits pod_;
 };
+
+// The CPUs of a list like "0-2,7", ascending; what is no list is left out.
+std::vector<uint32_t> cpus_of(const std::string& list);
 
 // The VM that those totals need: the file's default and the sum of limits, vCPUs rounded up on the sum,
 // memory in whole MiB. Not capped: what cannot be had is said by whoever grows the VM.

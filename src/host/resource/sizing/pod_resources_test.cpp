@@ -41,7 +41,7 @@ TEST(PodResources, WantedSizes) {
       {"quota -1", {limits(-1, 100000, -1)}, 1, 256, 1, 256},
       {"period 0", {limits(100000, 0, 0)}, 1, 256, 1, 256},
       {"shares of 2^64-1", {limits(-1, 0, 0, "", UINT64_MAX), limits(-1, 0, 0, "", 5)}, 1, 256, 1, 256},
-      {"1 byte", {limits({}, {}, 1)}, 1, 256, 1, 257},
+      {"1 byte", {limits({}, {}, 1)}, 1, 256, 1, 256},
       {"1 EiB",
        {limits({}, {}, int64_t{1} << 60), limits({}, {}, INT64_MAX)},
        1,

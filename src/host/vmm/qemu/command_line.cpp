@@ -1,12 +1,17 @@
 #include "host/vmm/qemu/command_line.h"
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
 #include "host/vmm/qemu/disk_plan.h"
+#include "host/vmm/qemu/later_size.h"
 
 namespace kata::vmm::qemu {
 namespace {
+
+// ACPI's limit.
+constexpr uint32_t kMostSlots = 256;
 
 // Keeps argument and value together and collects the descriptors on the way.
 class Builder {
@@ -84,8 +89,13 @@ void add_cpu(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
   std::string model = accelerator == Accelerator::kKvm ? "host" : kEmulatedCpu;
   if (!spec.cpu.features.empty()) model += "," + spec.cpu.features;
   builder.add("-cpu", model);
+  const uint32_t most = most_vcpus(spec);
+  if (later_cpus(accelerator) == LaterCpus::kOffline) {
+    builder.add("-smp", std::to_string(most));
+    return;
+  }
   std::string count = std::to_string(spec.cpu.boot);
-  if (spec.cpu.max > spec.cpu.boot) count += ",maxcpus=" + std::to_string(spec.cpu.max);
+  if (most > spec.cpu.boot) count += ",maxcpus=" + std::to_string(most);
   builder.add("-smp", count);
 }
 
@@ -93,8 +103,10 @@ void add_memory(Builder& builder, const VmSpec& spec) {
   const MemorySpec& memory = spec.memory;
   const std::string size = std::to_string(memory.mib) + "M";
   std::string argument = size;
-  if (memory.max_mib > memory.mib)
-    argument += ",slots=" + std::to_string(memory.slots) + ",maxmem=" + std::to_string(memory.max_mib) + "M";
+  const LaterMemory later = later_memory(spec);
+  if (later == LaterMemory::kDimm) argument += ",slots=" + std::to_string(std::min(memory.slots, kMostSlots));
+  if (later != LaterMemory::kNone)
+    argument += ",maxmem=" + std::to_string(memory.max_mib + memory.offset_mib) + "M";
   builder.add("-m", argument);
   // Shared memory is a memfd rather than a file on /dev/shm: the same kind of pages, but not limited by the
   // size of that mount, which container hosts keep small (a guest that outgrows it dies of SIGBUS).
@@ -104,6 +116,24 @@ void add_memory(Builder& builder, const VmSpec& spec) {
   if (memory.huge_pages) backend += ",hugetlb=on";
   if (memory.prealloc) backend += ",prealloc=on";
   builder.add("-object", backend);
+}
+
+// Devices through which memory comes and goes.
+void add_memory_devices(Builder& builder, const VmSpec& spec) {
+  const MemorySpec& memory = spec.memory;
+  if (later_memory(spec) == LaterMemory::kVirtioMem) {
+    // Nothing of it is reserved on the node before the guest has it.
+    std::string backend =
+        "memory-backend-memfd,id=virtiomem,size=" +
+        std::to_string((memory.max_mib - memory.mib) / kVirtioMemStepMib * kVirtioMemStepMib) +
+        "M,reserve=off";
+    if (memory.shared) backend += ",share=on";
+    builder.add("-object", backend);
+    builder.add("-device", "virtio-mem-pci,id=virtiomem0,memdev=virtiomem,requested-size=0" + modern(spec));
+  }
+  if (memory.reclaim)
+    builder.add("-device", virtio_device(spec, "virtio-balloon") +
+                               ",id=balloon0,free-page-reporting=on,deflate-on-oom=on" + modern(spec));
 }
 
 void add_boot(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
@@ -229,6 +259,9 @@ std::string kernel_command_line(const VmSpec& spec, Accelerator accelerator) {
   }
   // One port to probe instead of four.
   if (spec.console) line += " console=ttyS0 8250.nr_uarts=1";
+  // Those above are there and wait for the agent to set them online.
+  if (later_cpus(accelerator) == LaterCpus::kOffline && most_vcpus(spec) > spec.cpu.boot)
+    line += " maxcpus=" + std::to_string(spec.cpu.boot);
   if (!spec.debug) line += " quiet";
   if (!spec.boot.command_line.empty()) line += " " + spec.boot.command_line;
   return line;
@@ -244,6 +277,7 @@ CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, cons
   add_machine(builder, spec, accelerator);
   add_cpu(builder, spec, accelerator);
   add_memory(builder, spec);
+  add_memory_devices(builder, spec);
   add_boot(builder, spec, accelerator);
   add_monitor(builder, fds.qmp);
   add_console(builder, spec, fds.console);

@@ -135,6 +135,32 @@ TEST(CommandLineTest, Machine) {
   });
 }
 
+// Under a hypervisor that guests know, later vCPUs are plugged in; emulated ones are there, kept offline.
+TEST(CommandLineTest, LaterVcpus) {
+  struct Row {
+    const char* name;
+    uint32_t boot, most;
+    const char *machine, *kvm, *tcg, *words;
+  };
+  const Row rows[] = {{"none", 1, 1, "q35", "-smp 1", "-smp 1", ""},
+                      {"eight", 1, 8, "q35", "-smp 1,maxcpus=8", "-smp 8", " maxcpus=1"},
+                      {"from two", 2, 8, "q35", "-smp 2,maxcpus=8", "-smp 8", " maxcpus=2"},
+                      {"nonsense", 2, 1, "q35", "-smp 2", "-smp 2", ""},
+                      {"no hot-plug", 1, 8, "microvm", "-smp 1", "-smp 1", ""}};
+  for (const Row& row : rows) {
+    VmSpec spec = small_spec();
+    spec.cpu.boot = row.boot;
+    spec.cpu.max = row.most;
+    spec.machine_type = row.machine;
+    EXPECT_THAT(options(build(spec, Accelerator::kKvm)), testing::Contains(row.kvm)) << row.name;
+    EXPECT_THAT(options(build(spec, Accelerator::kTcg)), testing::Contains(row.tcg)) << row.name;
+    const std::string words = kernel_command_line(spec, Accelerator::kTcg);
+    EXPECT_EQ(words.find("maxcpus=") != std::string::npos, *row.words != 0) << row.name;
+    EXPECT_THAT(words, HasSubstr(row.words)) << row.name;
+    EXPECT_EQ(kernel_command_line(spec, Accelerator::kKvm).find("maxcpus="), std::string::npos) << row.name;
+  }
+}
+
 TEST(CommandLineTest, CpuAndMemory) {
   expect_changes({
       {"features",
@@ -143,7 +169,37 @@ TEST(CommandLineTest, CpuAndMemory) {
        {"-cpu max,erms=off,fsrm=off,la57=off"}},
       {"two vCPUs", [](VmSpec& s) { s.cpu.boot = s.cpu.max = 2; }, {"-smp 2"}, {"-smp 1"}},
       // B23: maxcpus only when something can be plugged.
-      {"room for more", [](VmSpec& s) { s.cpu.max = 8; }, {"-smp 1,maxcpus=8"}, {"-smp 1"}},
+      {"room for more",
+       [](VmSpec& s) { s.cpu.max = 8; },
+       {"-smp 8", "-append " +
+                      [] {
+                        VmSpec spec = small_spec();
+                        spec.cpu.max = 8;
+                        return kernel_command_line(spec, Accelerator::kTcg);
+                      }()},
+       {"-smp 1", "-append " + kernel_command_line(small_spec(), Accelerator::kTcg)}},
+      {"slots alone", [](VmSpec& s) { s.memory.slots = 10; }, {}, {}},
+      {"room in the address space",
+       [](VmSpec& s) {
+         s.memory.max_mib = 512;
+         s.memory.slots = 1000;
+         s.memory.offset_mib = 100;
+       },
+       {"-m 256M,slots=256,maxmem=612M"},
+       {"-m 256M"}},
+      {"memory without slots", [](VmSpec& s) { s.memory.max_mib = 512; }, {}, {}},
+      {"virtio-mem",
+       [](VmSpec& s) {
+         s.memory.max_mib = 1025;
+         s.memory.virtio_mem = true;
+       },
+       {"-m 256M,maxmem=1025M", "-object memory-backend-memfd,id=virtiomem,size=768M,reserve=off",
+        "-device virtio-mem-pci,id=virtiomem0,memdev=virtiomem,requested-size=0,disable-legacy=on"},
+       {"-m 256M"}},
+      {"free pages go back",
+       [](VmSpec& s) { s.memory.reclaim = true; },
+       {"-device virtio-balloon-pci,id=balloon0,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on"},
+       {}},
       {"nonsense maximum", [](VmSpec& s) { s.cpu.max = 0; }, {}, {}},
       {"memory may grow",
        [](VmSpec& s) {

@@ -125,6 +125,21 @@ uint64_t kernel_memory_bytes(std::string_view head, uint64_t file_bytes) {
   return std::max(file_bytes, number(init_size, 4));
 }
 
+void raise_memory(VmSpec& spec) {
+  if (spec.memory.too_small != MemorySpec::TooSmall::kRaise) return;
+  const uint64_t kernel_file = require_file("guest kernel", spec.boot.kernel, "kernel");
+  uint64_t initrd = 0;
+  if (!spec.boot.initrd.empty()) initrd = require_file("guest initrd", spec.boot.initrd, "initrd");
+  const uint64_t kernel = kernel_memory_bytes(read_head(spec.boot.kernel), kernel_file);
+  const uint64_t floor = (memory_floor_mib(kernel, initrd) + 1) / 2 * 2;
+  if (spec.memory.mib >= floor) return;
+  log::warning("the VM gets more memory than the pod's limit asks for: it could not boot",
+               {{"wanted_mib", std::to_string(spec.memory.mib)}, {"mib", std::to_string(floor)}});
+  // Room to grow is not lost by it.
+  spec.memory.max_mib = std::max(floor, spec.memory.max_mib);
+  spec.memory.mib = floor;
+}
+
 void check_spec(const VmSpec& spec) {
   require_file("QEMU", spec.program, "path");
   if (::access(spec.program.c_str(), X_OK) != 0)

@@ -14,6 +14,8 @@ namespace kata::vmm::qemu {
 // kNotFound for missing files, kInvalidArgument for what contradicts itself, kFailedPrecondition for too
 // little memory.
 void check_spec(const VmSpec& spec);
+// Before the check: gives a VM whose memory follows from a pod's limit what its kernel and initrd need.
+void raise_memory(VmSpec& spec);
 
 // Least guest memory for a kernel of this memory size and an initrd of this file size, in MiB.
 uint64_t memory_floor_mib(uint64_t kernel_bytes, uint64_t initrd_bytes);

@@ -168,8 +168,22 @@ std::shared_ptr<Event> Machine::device_gone(const std::string& id) {
   return gone;
 }
 
+std::shared_ptr<Machine::GuestWord> Machine::guest_word(const std::string& id) {
+  return words_[id] = std::make_shared<GuestWord>(executor_);
+}
+
+void Machine::hear_guest(const std::string& data) {
+  const auto word = parse_guest_word(data);
+  const auto found = word ? words_.find(word->device) : words_.end();
+  if (found == words_.end()) return;
+  found->second->status = word->status;
+  found->second->said.set();
+  words_.erase(found);
+}
+
 void Machine::on_event(const QmpEvent& event) {
   log::debug("QMP event", {{"event", event.name}, {"data", event.data.substr(0, 200)}});
+  if (event.name == "ACPI_DEVICE_OST") hear_guest(event.data);
   if (event.name == "DEVICE_DELETED") {
     const auto found = leaving_.find(json_string_member(event.data, "device"));
     if (found != leaving_.end()) found->second->set();

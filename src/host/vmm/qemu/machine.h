@@ -32,6 +32,14 @@ class Machine : public std::enable_shared_from_this<Machine> {
   void kill();
   // Set when QEMU has taken the device away (DEVICE_DELETED); ask before device_del.
   std::shared_ptr<Event> device_gone(const std::string& id);
+  // What the guest says of a device that it was given (ACPI _OST); ask before the device is plugged.
+  struct GuestWord {
+    explicit GuestWord(const asio::any_io_executor& executor) : said(executor) {}
+    Event said;
+    // 0 = taken.
+    int64_t status = -1;
+  };
+  std::shared_ptr<GuestWord> guest_word(const std::string& id);
 
   [[nodiscard]] pid_t pid() const { return child_->pid(); }
   [[nodiscard]] QmpClient& qmp() { return *qmp_; }
@@ -45,6 +53,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   // Reads `source` to its end into `log`, then sets `done`.
   Awaitable<> collect(asio::posix::stream_descriptor& source, ConsoleLog& log, Event& done);
   void on_event(const QmpEvent& event);
+  void hear_guest(const std::string& data);
   [[nodiscard]] std::string panic_line() const;
   [[nodiscard]] std::string exit_reason(const ExitStatus& status) const;
 
@@ -60,6 +69,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   std::string guest_failure_;
   VmExit exit_;
   std::map<std::string, std::shared_ptr<Event>> leaving_;
+  std::map<std::string, std::shared_ptr<GuestWord>> words_;
   Phase phase_ = Phase::kRunning;
 };
 

@@ -5,6 +5,7 @@
 #include <boost/asio/cancellation_state.hpp>
 
 #include "host/vmm/accelerator.h"
+#include "host/vmm/qemu/cpu_memory.h"
 #include "host/vmm/qemu/disk_plug.h"
 #include "host/vmm/qemu/launch.h"
 #include "host/vmm/qemu/machine.h"
@@ -47,6 +48,7 @@ class QemuDriver final : public VmDriver {
   [[nodiscard]] GuestCapabilities capabilities() const override {
     return {.shared_fs = true, .hot_plug = false};
   }
+  [[nodiscard]] CpuMemory* cpu_memory() override { return size_ ? size_.get() : nullptr; }
   [[nodiscard]] DiskPlug* disk_plug() override { return disks_ ? disks_.get() : nullptr; }
   [[nodiscard]] NicPlug* nic_plug() override { return nics_.get(); }
 
@@ -60,12 +62,14 @@ class QemuDriver final : public VmDriver {
   std::shared_ptr<qemu::Machine> machine_;
   std::unique_ptr<qemu::QemuDiskPlug> disks_;
   std::unique_ptr<qemu::QemuNicPlug> nics_;
+  std::unique_ptr<qemu::QemuCpuMemory> size_;
 };
 
 Awaitable<> QemuDriver::start(VmSpec spec) {
   const std::string context = "starting VM " + spec.id;
   if (machine_) throw Error(Code::kFailedPrecondition, context + ": it was started before");
   const AcceleratorChoice choice = with_context(context, [&spec] {
+    qemu::raise_memory(spec);
     qemu::check_spec(spec);
     return choose_accelerator(spec.accelerator, probe_accelerator());
   });
@@ -83,6 +87,7 @@ Awaitable<> QemuDriver::start(VmSpec spec) {
   }
   if (!failure) {
     if (!spec.nic_ports.empty()) nics_ = std::make_unique<qemu::QemuNicPlug>(machine, spec.nic_ports);
+    size_ = std::make_unique<qemu::QemuCpuMemory>(machine, spec, choice.accelerator);
     if (!spec.ports.empty()) disks_ = std::make_unique<qemu::QemuDiskPlug>(machine, spec.block);
     co_return;
   }

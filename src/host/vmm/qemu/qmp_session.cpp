@@ -115,6 +115,16 @@ std::string json_string_member(std::string_view object, std::string_view key) {
   return parsed ? string_member(*parsed, key) : std::string();
 }
 
+std::optional<QmpGuestWord> parse_guest_word(std::string_view data) {
+  const std::optional<json::object> parsed = parse_object(data);
+  if (!parsed) return std::nullopt;
+  const json::value* const info = parsed->if_contains("info");
+  if (info == nullptr || !info->is_object()) return std::nullopt;
+  const json::value* const status = info->as_object().if_contains("status");
+  if (status == nullptr || !status->is_int64()) return std::nullopt;
+  return QmpGuestWord{.device = string_member(info->as_object(), "device"), .status = status->as_int64()};
+}
+
 std::string json_quote(std::string_view text) {
   return json::serialize(json::string(text));
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -51,6 +52,12 @@ class QmpSession {
 
 // A string member of a JSON object's text, empty when absent or no string: for the few answers that are read.
 std::string json_string_member(std::string_view object, std::string_view key);
+// ACPI_DEVICE_OST: what the guest says of a device; nothing if the text is no such event.
+struct QmpGuestWord {
+  std::string device;
+  int64_t status = 0;
+};
+std::optional<QmpGuestWord> parse_guest_word(std::string_view data);
 // JSON text of a string, with its quotes.
 std::string json_quote(std::string_view text);
 
