@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include "host/vmm/cpu_memory.h"
 #include "host/vmm/driver_conformance.h"
 
 namespace kata::vmm {
@@ -83,6 +84,40 @@ TEST_P(QemuDriverTest, JoinsTheCgroupAndASessionOfItsOwn) {
   spec.cgroup_procs.clear();
   run(driver_->start(spec));
   EXPECT_EQ(::getsid(driver_->pid()), driver_->pid());
+}
+
+TEST_P(QemuDriverTest, GrowsWithinItsLimits) {
+  VmSpec spec = case_.spec;
+  EXPECT_EQ(driver_->cpu_memory(), nullptr);
+  spec.cpu.max = 2;
+  spec.memory.shared = spec.memory.reclaim = true;
+  spec.memory.max_mib = 1024;
+  spec.memory.slots = 1;
+  run(driver_->start(spec));
+  CpuMemory* const vm = driver_->cpu_memory();
+  ASSERT_NE(vm, nullptr);
+  const auto code = [&](Awaitable<> call) {
+    try {
+      run(std::move(call));
+      return Code::kOk;
+    } catch (const Error& error) {
+      return error.code();
+    }
+  };
+  EXPECT_EQ(vm->most(), (CpuMemory::Size{.vcpus = 2, .memory_mib = 1024}));
+  EXPECT_EQ(run(vm->vcpu_threads()).size(), 2U);
+  EXPECT_EQ(code(vm->set_vcpus(0)), Code::kInvalidArgument);
+  EXPECT_EQ(code(vm->set_vcpus(3)), Code::kResourceExhausted);
+  EXPECT_EQ(code(vm->set_vcpus(2)), Code::kOk);
+  EXPECT_EQ(code(vm->set_memory(2048)), Code::kResourceExhausted);
+  EXPECT_EQ(code(vm->set_memory(257)), Code::kOk);
+  EXPECT_EQ(vm->size(), (CpuMemory::Size{.vcpus = 2, .memory_mib = 384}));
+  EXPECT_EQ(code(vm->set_memory(512)), Code::kResourceExhausted) << "no slot left";
+  EXPECT_EQ(vm->size().memory_mib, 384U);
+  EXPECT_EQ(code(vm->set_memory(256)), Code::kOk) << "by the balloon";
+  EXPECT_EQ(vm->size().memory_mib, 256U);
+  EXPECT_EQ(code(vm->set_memory(300)), Code::kOk);
+  EXPECT_EQ(vm->size().memory_mib, 384U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Qemu, QemuDriverTest, testing::Values(&make_qemu_case));
