@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, BENCH)
 
-from kata_bench import pods, session, stats, table, timeline, ttrpc  # noqa: E402
+from kata_bench import pods, session, sizing, stats, table, timeline, ttrpc  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -123,6 +123,27 @@ class Selection(unittest.TestCase):
         self.assertLessEqual(set(session.SPINE), set(session.ALL))
         for group, _ in session.GROUPS:
             self.assertTrue(callable(getattr(session.Session, group)), group)
+
+
+class Sizing(unittest.TestCase):
+    def test_parts_of_a_pod(self):
+        processes = {"qemu-system-x86_64": [1], "virtiofsd": [2, 3], "containerd-shim-kata-v2": [4]}
+        parts = sizing.parts_of(processes, memory=lambda pid: 10 * pid)
+        self.assertEqual(parts, {"VMM": 10, "virtiofsd": 50, "containerd-shim-kata-v2": 40})
+
+    def test_given_back(self):
+        for name, values, expected in (("all", (100, 1100, 100), 1.0), ("nothing", (100, 1100, 1100), 0.0), ("some", (100, 1100, 200), 0.9),
+                                       ("nothing was used", (100, 100, 90), 0.0)):
+            with self.subTest(name):
+                self.assertAlmostEqual(sizing.given_back(*values), expected)
+
+    def test_cpu_time_is_of_all_threads(self):
+        with tempfile.TemporaryDirectory() as proc:
+            for pid, thread, nanoseconds in ((7, 7, 1_500_000_000), (7, 8, 500_000_000), (9, 9, 250_000_000)):
+                os.makedirs(f"{proc}/{pid}/task/{thread}")
+                with open(f"{proc}/{pid}/task/{thread}/schedstat", "w", encoding="ascii") as file:
+                    file.write(f"{nanoseconds} 5 6\n")
+            self.assertAlmostEqual(sizing.cpu_seconds([7, 9], proc), 2.25)
 
 
 class Timeline(unittest.TestCase):

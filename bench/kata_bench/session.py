@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from . import calls, growth, memory, pod, pods, soak, start, stats, streams, table, timeline
+from . import calls, growth, memory, pod, pods, sizing, soak, start, stats, streams, table, timeline
 from .floor import BootFloor
 
 SPINE = ("start.over_runc", "start.ratio", "shim.pss_kib", "shim.threads", "shim.file_bytes", "agent.file_bytes", "agent.rss_kib",
@@ -100,6 +100,21 @@ class Session:
     def pods_at_once(self):
         return [pods.at_once(subject, floor, max(1, self.n // 7), self.progress) for subject, floor in zip(self.subjects, self.floors)]
 
+    def with_limits(self):
+        return self.each(lambda subject: sizing.with_limits(subject, max(1, self.n // 3), self.progress))
+
+    def hot_plug(self):
+        return self.each(lambda subject: sizing.hot_plug(subject, max(1, self.n // 4), self.progress))
+
+    def reclaim(self):
+        return self.each(lambda subject: sizing.reclaim(subject, 1024, self.progress))
+
+    def idle_cpu(self):
+        return self.each(lambda subject: sizing.idle_cpu(subject, 60 if self.n > 2 else 5, self.progress))
+
+    def pod_memory(self):
+        return self.each(lambda subject: sizing.pod_memory(subject, max(1, self.n // 6), self.progress))
+
     def not_yet(self):
         rows = [stats.skipped("shim.container_kib", "needs pods with several containers", "KiB"),
                 stats.skipped("growth.containers", "needs pods with several containers"),
@@ -127,6 +142,11 @@ GROUPS = (
     ("growth_layers", ("growth.layer_ms",)),
     ("pods", ("pod.over_runc", "container.runc_ratio", "net.ms")),
     ("pods_at_once", ("pod.parallel_ratio",)),
+    ("with_limits", ("sizing.ratio",)),
+    ("hot_plug", ("hotplug.ms",)),
+    ("reclaim", ("reclaim.ratio",)),
+    ("idle_cpu", ("idle.cpu",)),
+    ("pod_memory", ("pod.pss_kib", "pod.per_gib")),
     ("not_yet", ("shim.container_kib", "growth.containers", "tcp.ratio", "share.ratio")),
 )
 ALL = tuple(row for _, rows in GROUPS for row in rows)

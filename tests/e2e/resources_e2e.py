@@ -56,6 +56,23 @@ class NodeCgroups(Test):
         self.assertNotIn("a *:*", rules)
         self.assertIn("c 1:3 rwm", rules)
 
+    def test_with_an_overhead_cgroup_only_the_vcpus_are_the_pods(self):
+        self.start_detached("sleep", "1000", config=self.config(("runtime", "sandbox_cgroup_only", False)))
+        vcpus = 0
+        for program, pids in processes_of(self.name).items():
+            for pid in pids:
+                for tid, groups in cgroups_of(pid).items():
+                    vcpu = program.startswith("qemu") and thread_name(pid, tid).startswith("CPU ")
+                    vcpus += vcpu
+                    for controller in v1_controllers():
+                        mine = vcpu and controller in ("cpu", "cpuacct", "cpuset")
+                        self.assertEqual(groups[controller], self.path() if mine else f"/kata_overhead/{self.name}",
+                                         f"{thread_name(pid, tid)} of {program} in {controller}")
+        self.assertEqual(vcpus, 1)
+
+    def test_a_limit_that_no_guest_could_boot_with(self):
+        self.expect_run("true", flags=("--rm", "--memory-limit", str(20 << 20)))
+
     def test_limits_reach_the_node_but_leave_room_for_the_vmm(self):
         self.start_detached("sleep", "1000", flags=("--cpus", "0.5", "--memory-limit", str(200 << 20)))
 

@@ -21,6 +21,7 @@ def defaults(guest):
             "machine_type": "q35",
             "default_vcpus": 1,
             "default_memory": 256,
+            "reclaim_guest_freed_memory": True,
             "shared_fs": "virtio-fs",
             "virtio_fs_daemon": virtiofsd(),
             "enable_annotations": ["default_memory", "default_vcpus", "kernel_params"],

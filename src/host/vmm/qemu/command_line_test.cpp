@@ -135,6 +135,33 @@ TEST(CommandLineTest, Machine) {
   });
 }
 
+TEST(CommandLineTest, LaterMemory) {
+  expect_changes({
+      {"slots alone", [](VmSpec& s) { s.memory.slots = 10; }, {}, {}},
+      {"room in the address space",
+       [](VmSpec& s) {
+         s.memory.max_mib = 512;
+         s.memory.slots = 1000;
+         s.memory.offset_mib = 100;
+       },
+       {"-m 256M,slots=256,maxmem=612M"},
+       {"-m 256M"}},
+      {"memory without slots", [](VmSpec& s) { s.memory.max_mib = 512; }, {}, {}},
+      {"virtio-mem",
+       [](VmSpec& s) {
+         s.memory.max_mib = 1025;
+         s.memory.virtio_mem = true;
+       },
+       {"-m 256M,maxmem=1025M", "-object memory-backend-memfd,id=virtiomem,size=768M,reserve=off",
+        "-device virtio-mem-pci,id=virtiomem0,memdev=virtiomem,requested-size=0,disable-legacy=on"},
+       {"-m 256M"}},
+      {"free pages go back",
+       [](VmSpec& s) { s.memory.reclaim = true; },
+       {"-device virtio-balloon-pci,id=balloon0,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on"},
+       {}},
+  });
+}
+
 // Under a hypervisor that guests know, later vCPUs are plugged in; emulated ones are there, kept offline.
 TEST(CommandLineTest, LaterVcpus) {
   struct Row {
@@ -178,28 +205,6 @@ TEST(CommandLineTest, CpuAndMemory) {
                         return kernel_command_line(spec, Accelerator::kTcg);
                       }()},
        {"-smp 1", "-append " + kernel_command_line(small_spec(), Accelerator::kTcg)}},
-      {"slots alone", [](VmSpec& s) { s.memory.slots = 10; }, {}, {}},
-      {"room in the address space",
-       [](VmSpec& s) {
-         s.memory.max_mib = 512;
-         s.memory.slots = 1000;
-         s.memory.offset_mib = 100;
-       },
-       {"-m 256M,slots=256,maxmem=612M"},
-       {"-m 256M"}},
-      {"memory without slots", [](VmSpec& s) { s.memory.max_mib = 512; }, {}, {}},
-      {"virtio-mem",
-       [](VmSpec& s) {
-         s.memory.max_mib = 1025;
-         s.memory.virtio_mem = true;
-       },
-       {"-m 256M,maxmem=1025M", "-object memory-backend-memfd,id=virtiomem,size=768M,reserve=off",
-        "-device virtio-mem-pci,id=virtiomem0,memdev=virtiomem,requested-size=0,disable-legacy=on"},
-       {"-m 256M"}},
-      {"free pages go back",
-       [](VmSpec& s) { s.memory.reclaim = true; },
-       {"-device virtio-balloon-pci,id=balloon0,free-page-reporting=on,deflate-on-oom=on,disable-legacy=on"},
-       {}},
       {"nonsense maximum", [](VmSpec& s) { s.cpu.max = 0; }, {}, {}},
       {"memory may grow",
        [](VmSpec& s) {
