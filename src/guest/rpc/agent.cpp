@@ -66,6 +66,8 @@ class Agent {
                  .device_modules_loaded = device_modules_loaded_,
                  .modules_wanted = modules_wanted_,
                  .modules_loaded = modules_loaded_,
+                 .listens_at = booted_.address,
+                 .tasks = tasks_,
                  .stop = [this] { stop_.set(); }},
         tasks_(io_.get_executor(), [](std::string_view task, const Error& error) {
           log::debug("task ended with an error", {{"task", std::string(task)}, {"error", error.message()}});

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "guest/boot/boot.h"
+#include "guest/boot/listener.h"
 #include "guest/device/device.h"
 #include "guest/device/uevent_watcher.h"
 #include "guest/rpc/spec_extras.h"
 #include "guest/sandbox/sandbox.h"
 #include "lib/async/event.h"
+#include "lib/async/task_group.h"
 
 namespace kata::rpc {
 
@@ -26,6 +28,9 @@ struct AgentContext {
   // The rest of the image's modules is loaded when nothing else is to be done, or at once when this is set.
   Event& modules_wanted;
   Event& modules_loaded;
+  // Where the agent listens, and what runs beside its calls.
+  const boot::ListenAddress& listens_at;
+  TaskGroup& tasks;
   // Ends the agent after the answer.
   std::function<void()> stop;
   SpecExtras extras = {};

@@ -1,6 +1,7 @@
 #include "guest/rpc/extra_service.h"
 
 #include "guest/rpc/ids.h"
+#include "guest/rpc/process_stream.h"
 
 #include "agent/katacpp.pb.h"
 
@@ -43,6 +44,21 @@ Awaitable<> wait_exit(AgentContext& context, const pb::WaitExitRequest& request,
   response.set_nanos_since_exit(nanos(std::chrono::steady_clock::now() - process->end_time().steady));
 }
 
+void open_stream(AgentContext& context, const pb::OpenStreamRequest& request,
+                 pb::OpenStreamResponse& response) {
+  check_container_id(request.container_id());
+  check_exec_id(request.exec_id());
+  const auto kind = request.kind() == pb::OpenStreamRequest::STDOUT   ? StreamKind::kStdout
+                    : request.kind() == pb::OpenStreamRequest::STDERR ? StreamKind::kStderr
+                                                                      : StreamKind::kStdin;
+  if (!pb::OpenStreamRequest::Kind_IsValid(request.kind())) {
+    throw Error(Code::kInvalidArgument,
+                "stream of a process: there is no kind " + std::to_string(request.kind()));
+  }
+  auto process = context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
+  response.set_port(open_process_stream(std::move(process), kind, context.listens_at, context.tasks));
+}
+
 void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTimesResponse& response) {
   response.set_agent_started(context.times.started);
   response.set_modules_started(context.times.modules_started);
@@ -56,6 +72,7 @@ void add_extra_methods(ttrpc::Server& server, AgentContext& context) {
   add_method(server, kService, "SetSpecExtras", context, set_spec_extras);
   add_method(server, kService, "ListProcesses", context, list_processes);
   add_method(server, kService, "WaitExit", context, wait_exit);
+  add_method(server, kService, "OpenStream", context, open_stream);
   add_method(server, kService, "BootTimes", context, boot_times);
 }
 

@@ -19,6 +19,10 @@ constexpr const char* kExtraService = "katacpp.agent.v1.Extra";
 
 using Empty = google::protobuf::Empty;
 
+// For the way to a port on which the guest listens already.
+constexpr std::chrono::milliseconds kConnectPause{20};
+constexpr std::chrono::seconds kConnectLimit{5};
+
 void to_message(const Storage& storage, grpc::Storage& message) {
   message.set_driver(storage.driver);
   for (const std::string& option : storage.driver_options) message.add_driver_options(option);
@@ -161,9 +165,11 @@ Awaitable<Response> described(Awaitable<Response> answer, std::string context) {
 
 }  // namespace
 
-AgentClient::AgentClient(StreamSocket socket, std::string sandbox_id, Limits limits)
+AgentClient::AgentClient(StreamSocket socket, std::string sandbox_id, Limits limits,
+                         std::shared_ptr<vsock::GuestDialer> dialer)
     : sandbox_id_(std::move(sandbox_id)),
       limits_(limits),
+      dialer_(dialer && dialer->reaches_ports() ? std::move(dialer) : nullptr),
       client_(ttrpc::Client::create(std::move(socket), "agent of sandbox " + sandbox_id_)) {}
 
 template <typename Response>
@@ -387,6 +393,27 @@ Awaitable<std::optional<std::vector<GuestProcess>>> AgentClient::list_processes(
   for (const auto& process : answer->processes())
     processes.push_back({.pid = process.pid(), .exec_id = process.exec_id()});
   co_return processes;
+}
+
+Awaitable<std::optional<StreamSocket>> AgentClient::open_stream(std::string id, std::string exec_id,
+                                                                Stream stream) {
+  using katacpp::agent::v1::OpenStreamRequest;
+  if (!has_extras_ || !has_streams_ || !dialer_) co_return std::nullopt;
+  auto request = process_request<OpenStreamRequest>(id, exec_id);
+  request.set_kind(stream == Stream::kStdout   ? OpenStreamRequest::STDOUT
+                   : stream == Stream::kStderr ? OpenStreamRequest::STDERR
+                                               : OpenStreamRequest::STDIN);
+  const std::string what = "guest agent, OpenStream of container " + id;
+  ttrpc::CallOptions options;
+  options.timeout = limits_.request;
+  auto call = ttrpc::call<katacpp::agent::v1::OpenStreamResponse>(client_, kExtraService, "OpenStream",
+                                                                  request, options);
+  using Answer = std::optional<katacpp::agent::v1::OpenStreamResponse>;
+  // An older agent of ours has the service without this call.
+  const Answer answer = co_await extra_answer<katacpp::agent::v1::OpenStreamResponse>(
+      described<katacpp::agent::v1::OpenStreamResponse>(std::move(call), what), has_streams_);
+  if (!answer) co_return std::nullopt;
+  co_return co_await vsock::connect_with_retry(dialer_, answer->port(), kConnectPause, kConnectLimit);
 }
 
 Awaitable<std::string> AgentClient::read(std::string id, std::string exec_id, Stream stream,

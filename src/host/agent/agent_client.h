@@ -26,7 +26,9 @@ struct Limits {
 // that means. Errors carry the agent's code and text, with the call and the container in front.
 class AgentClient {
  public:
-  AgentClient(StreamSocket socket, std::string sandbox_id, Limits limits);
+  // `dialer` reaches the guest's other ports; without it everything goes over the one connection.
+  AgentClient(StreamSocket socket, std::string sandbox_id, Limits limits,
+              std::shared_ptr<vsock::GuestDialer> dialer = nullptr);
 
   // Health
   Awaitable<> check();
@@ -77,8 +79,12 @@ class AgentClient {
   Awaitable<std::optional<std::vector<GuestProcess>>> list_processes(std::string id);
 
   // Streams. No limits: they end when the process or the connection does.
-  enum class Stream { kStdout, kStderr };
-  // One read of 1..length bytes; empty at the end.
+  enum class Stream { kStdout, kStderr, kStdin };
+  // A connection that takes over one stream of a process from the calls below: raw bytes up to the end of
+  // file; behind the last byte of a stdin the guest closes it. Empty where the agent or the way to it has no
+  // such thing; the calls go on then.
+  Awaitable<std::optional<StreamSocket>> open_stream(std::string id, std::string exec_id, Stream stream);
+  // One read of 1..length bytes; empty at the end. Not for kStdin.
   Awaitable<std::string> read(std::string id, std::string exec_id, Stream stream, uint32_t length);
   Awaitable<> write_stdin(std::string id, std::string exec_id, std::string data);
   Awaitable<> close_stdin(std::string id, std::string exec_id);
@@ -103,6 +109,8 @@ class AgentClient {
   std::string sandbox_id_;
   Limits limits_;
   bool has_extras_ = true;
+  bool has_streams_ = true;
+  std::shared_ptr<vsock::GuestDialer> dialer_;
   std::shared_ptr<ttrpc::Client> client_;
 };
 

@@ -6,6 +6,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 
+#include "host/sandbox/guest_stream.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
@@ -15,11 +16,8 @@ namespace {
 
 using std::chrono_literals::operator""s;
 
-// One read of the guest's output, one write of its input: each costs a round trip into the VM, and only one
-// is under way since the agent's protocol does not keep the order of more. Two chunks for each stream are the
-// most that a stalled reader makes us hold.
-constexpr uint32_t kOutputChunk = 128 * 1024;
-constexpr size_t kInputChunk = 128 * 1024;
+// One read of the client's input.
+constexpr size_t kInputChunk = 256 * 1024;
 // How long the guest may take to hand over what nobody reads, so that it can be counted.
 constexpr Duration kCountLimit = 2s;
 
@@ -122,13 +120,13 @@ Awaitable<> Process::pump_output(agent::AgentClient::Stream stream, std::unique_
     Process& process;
     ~Ended() { process.output_ended(); }
   } const ended{*this};
+  GuestStream guest({agent_, container_id_, exec_id_, stdio_.terminal}, stream);
   std::string pending;
   for (;;) {
     // The next chunk is fetched while this one is written. A reader that stalls thus costs two chunks and
     // stops the writer in the guest.
     auto group = asio::experimental::make_parallel_group(
-        asio::co_spawn(executor_, agent_->read(container_id_, exec_id_, stream, kOutputChunk),
-                       asio::deferred),
+        asio::co_spawn(executor_, guest.read(), asio::deferred),
         asio::co_spawn(executor_, deliver(sink.get(), std::move(pending)), asio::deferred));
     auto [order, read_error, next, write_error] =
         co_await group.async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
@@ -150,11 +148,11 @@ void Process::output_ended() {
   if (--open_outputs_ == 0) outputs_done_.set();
 }
 
-Awaitable<> Process::forward_rest(InputSource& source) {
+Awaitable<> Process::forward_rest(InputSource& source, GuestStream& guest) {
   while (!source.drained()) {
     std::string data = co_await source.read(kInputChunk);
     if (data.empty()) co_return;
-    co_await agent_->write_stdin(container_id_, exec_id_, std::move(data));
+    co_await guest.write(std::move(data));
   }
 }
 
@@ -164,6 +162,7 @@ Awaitable<> Process::pump_input(std::unique_ptr<InputSource> source) {
     Event& event;
     ~Closed() { event.set(); }
   } const closed{stdin_closed_};
+  GuestStream guest({agent_, container_id_, exec_id_, stdio_.terminal}, GuestStream::Kind::kStdin);
   for (;;) {
     auto group = asio::experimental::make_parallel_group(
         asio::co_spawn(executor_, source->read(kInputChunk), asio::deferred),
@@ -173,15 +172,15 @@ Awaitable<> Process::pump_input(std::unique_ptr<InputSource> source) {
     const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
     if (cancelled != asio::cancellation_type::none) co_return;
     if (!read_error && !data.empty()) {
-      co_await agent_->write_stdin(container_id_, exec_id_, std::move(data));
+      co_await guest.write(std::move(data));
       continue;
     }
-    if (order[0] == 1) co_await forward_rest(*source);
+    if (order[0] == 1) co_await forward_rest(*source, guest);
     break;
   }
   // A terminal stays open when its keyboard goes: only a hang-up would tell the process, and nobody asked for
   // that.
-  if (!stdio_.terminal) co_await agent_->close_stdin(container_id_, exec_id_);
+  co_await guest.finish();
 }
 
 Awaitable<> Process::close_stdin() {

@@ -18,6 +18,8 @@
 
 namespace kata::sandbox {
 
+class GuestStream;
+
 // Created → running → stopped. Everything that it runs in the background belongs to its task group, which
 // join() ends.
 class Process : public std::enable_shared_from_this<Process> {
@@ -69,7 +71,7 @@ class Process : public std::enable_shared_from_this<Process> {
  private:
   Awaitable<> pump_output(agent::AgentClient::Stream stream, std::unique_ptr<OutputSink> sink);
   Awaitable<> pump_input(std::unique_ptr<InputSource> source);
-  Awaitable<> forward_rest(InputSource& source);
+  Awaitable<> forward_rest(InputSource& source, GuestStream& guest);
   Awaitable<> deliver(OutputSink* sink, std::string data);
   Awaitable<> write_all(OutputSink* sink, std::string_view* data);
   Awaitable<> watch_exit();

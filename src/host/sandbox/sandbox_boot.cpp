@@ -260,7 +260,7 @@ Awaitable<> SandboxImpl::connect_agent() {
   }
   const config::AgentTimes times = config::agent_times(config_.config.agent);
   const agent::Limits limits{.request = times.request, .health = times.health_check};
-  agent_ = std::make_shared<agent::AgentClient>(std::move(*socket), config_.id, limits);
+  agent_ = std::make_shared<agent::AgentClient>(std::move(*socket), config_.id, limits, transport_->dialer());
 }
 
 std::string SandboxImpl::boot_report(const std::string& cause) const {

@@ -132,7 +132,7 @@ std::unique_ptr<InputSource> open_input(const asio::any_io_executor& executor, c
   UniqueFd fifo = open_fifo(uri, O_RDWR);
   // The client fills it while a chunk is on its way into the guest. Where that is not allowed it stays as it
   // is.
-  ::fcntl(fifo.get(), F_SETPIPE_SZ, 256 * 1024);
+  ::fcntl(fifo.get(), F_SETPIPE_SZ, 512 * 1024);
   return std::make_unique<FifoSource>(executor, std::move(fifo));
 }
 

@@ -23,6 +23,8 @@ class GuestDialer {
   // "vsock://<cid>:<port>", "hvsock://<path>:<port>" or "remote://<path>:<port>": what other processes can
   // dial.
   [[nodiscard]] virtual std::string url(uint32_t port) const = 0;
+  // Whether the port chooses whom one reaches.
+  [[nodiscard]] virtual bool reaches_ports() const { return true; }
   [[nodiscard]] virtual Backoff backoff() const { return Backoff::kConstant; }
 };
 

@@ -123,6 +123,7 @@ class RemoteDialer : public GuestDialer {
   [[nodiscard]] std::string url(uint32_t port) const override {
     return "remote://" + path_ + ":" + std::to_string(port);
   }
+  [[nodiscard]] bool reaches_ports() const override { return false; }
 
   Awaitable<StreamSocket> connect(uint32_t port) override {
     const std::string tried = "connecting to the agent at " + url(port);

@@ -166,30 +166,34 @@ void AgentTest::start_agent() {
   ASSERT_TRUE(run_until([this] { return log_.find("agent listening") != std::string::npos; })) << log_;
 }
 
-void AgentTest::connect() {
-  const std::string path = vm_socket() != nullptr ? vm_socket() : folder_ + "/agent.sock";
+UniqueFd AgentTest::connect_port(uint32_t port) const {
+  const bool vm = vm_socket() != nullptr;
+  std::string path = vm ? vm_socket() : folder_ + "/agent.sock";
+  if (!vm && port != kAgentPort) path += "_" + std::to_string(port);
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un name{};
   name.sun_family = AF_UNIX;
   std::memcpy(name.sun_path, path.c_str(), path.size() + 1);
-  ASSERT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name), 0)
-      << std::strerror(errno);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
+    throw_errno("connecting to " + path);
+  if (!vm) return fd;
+  write_all(fd.get(), "CONNECT " + std::to_string(port) + "\n", "the VM's socket");
+  std::string line;
+  for (char byte = 0; byte != '\n' && ::read(fd.get(), &byte, 1) == 1;) line.push_back(byte);
+  if (!line.starts_with("OK")) throw Error(Code::kUnavailable, "the VM's socket answers: " + line);
+  return fd;
+}
+
+void AgentTest::connect() {
+  UniqueFd fd = connect_port(kAgentPort);
   ucred peer{};
   socklen_t length = sizeof peer;
   ASSERT_EQ(::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length), 0);
   agent_pid_ = peer.pid;
-  if (vm_socket() != nullptr) connect_to_vm(fd.get());
   set_nonblocking(fd.get());
   StreamSocket socket(io_);
   socket.assign(asio::generic::stream_protocol(AF_UNIX, 0), fd.release());
   client_ = ttrpc::Client::create(std::move(socket), "agent");
-}
-
-void AgentTest::connect_to_vm(int fd) {
-  write_all(fd, "CONNECT 1024\n", "the VM's socket");
-  std::string line;
-  for (char c = 0; c != '\n' && ::read(fd, &c, 1) == 1;) line.push_back(c);
-  ASSERT_TRUE(line.starts_with("OK")) << line;
 }
 
 void AgentTest::upload_rootfs() {

@@ -83,6 +83,10 @@ class AgentTest : public testing::Test {
   Code remove(const std::string& id);
   Code exec(const std::string& id, const std::string& exec_id, std::vector<std::string> args);
 
+  // A blocking connection to another port of the guest.
+  static constexpr uint32_t kAgentPort = 1024;
+  [[nodiscard]] UniqueFd connect_port(uint32_t port) const;
+
   [[nodiscard]] Residue residue() const;
   // Fails unless the agent soon holds exactly this again (an ended process is reaped a moment later).
   void expect_residue(const Residue& before, const std::string& what);
@@ -98,7 +102,6 @@ class AgentTest : public testing::Test {
   void upload_rootfs();
   void start_agent();
   void connect();
-  void connect_to_vm(int fd);
   Awaitable<> read_log(UniqueFd fd);
 
   asio::io_context io_;
