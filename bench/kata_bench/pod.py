@@ -34,11 +34,11 @@ class Subject:
     the binaries and the guest of this tree.
     """
 
-    def __init__(self, folder, prefix, against=None, version="1.6"):
-        self.folder, self.prefix = folder, prefix
+    def __init__(self, folder, prefix, against=None, version="1.6", disks=False):
+        self.folder, self.prefix, self.against = folder, prefix, against
         self.programs = os.path.abspath(against) if against else paths.binaries()
         self._own_config = os.path.join(self.programs, "configuration.toml") if against else None
-        self.lab = containerd.Containerd(os.path.join(folder, "lab"), version, paths.cache(), [self.programs])
+        self.lab = containerd.Containerd(os.path.join(folder, "lab"), version, paths.cache(), [self.programs], disks=disks)
         self._numbers = itertools.count(1)  # taken by several threads at once
         for needed in (self.program(SHIM), self._own_config):
             if needed and not os.path.exists(needed):
@@ -70,6 +70,14 @@ class Subject:
         tables = configuration.defaults(paths.guest())
         tables["runtime"]["enable_debug"] = False  # as users run it
         return tables
+
+    def config_with(self, keys):
+        """A configuration with these keys of the hypervisor's table; that of --against stays what it is."""
+        if self._own_config:
+            return self._own_config
+        tables = self._quiet_tables()
+        tables["hypervisor.qemu"].update(keys)
+        return configuration.write(os.path.join(self.folder, "kata-with.toml"), tables)
 
     def verbose_config(self):
         """A configuration that logs the phases of a start, for the timeline."""

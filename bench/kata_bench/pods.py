@@ -80,9 +80,9 @@ class Node:
             client.call("StopPodSandbox", podSandboxId=identity)
             client.call("RemovePodSandbox", podSandboxId=identity)
 
-    def container(self, config, identity, name):
+    def container(self, config, identity, name, mounts=()):
         """Create and start of a container, to its first output in the log. Returns the seconds."""
-        wanted = {"metadata": {"name": name}, "image": {"image": image.NAME}, "command": ["echo", "ready"], "logPath": name + ".log",
+        wanted = {"metadata": {"name": name}, "image": {"image": image.NAME}, "command": ["echo", "ready"], "logPath": name + ".log", "mounts": list(mounts),
                   "linux": {"securityContext": {"namespaceOptions": {"network": 0, "pid": 1}}}}
         path, started = os.path.join(config["logDirectory"], name + ".log"), time.monotonic()
         made = self.client.call("CreateContainer", podSandboxId=identity, config=wanted, sandboxConfig=config)["containerId"]

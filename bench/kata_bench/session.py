@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from . import calls, growth, memory, pod, pods, sizing, soak, start, stats, streams, table, timeline
+from . import calls, disks, growth, memory, pod, pods, sizing, soak, start, stats, streams, table, timeline
 from .floor import BootFloor
 
 SPINE = ("start.over_runc", "start.ratio", "shim.pss_kib", "shim.threads", "shim.file_bytes", "agent.file_bytes", "agent.rss_kib",
@@ -115,6 +115,15 @@ class Session:
     def pod_memory(self):
         return self.each(lambda subject: sizing.pod_memory(subject, max(1, self.n // 6), self.progress))
 
+    def disk_reads(self):
+        return self.each(lambda subject: disks.reads(subject, max(1, self.n // 3), self.progress))
+
+    def disk_attach(self):
+        return self.each(lambda subject: disks.attach(subject, max(1, self.n // 3), self.progress))
+
+    def disk_layers(self):
+        return self.each(lambda subject: disks.layers(subject, max(1, self.n // 2), self.progress))
+
     def not_yet(self):
         rows = [stats.skipped("shim.container_kib", "needs pods with several containers", "KiB"),
                 stats.skipped("growth.containers", "needs pods with several containers"),
@@ -147,6 +156,9 @@ GROUPS = (
     ("reclaim", ("reclaim.ratio",)),
     ("idle_cpu", ("idle.cpu",)),
     ("pod_memory", ("pod.pss_kib", "pod.per_gib")),
+    ("disk_reads", ("block.iops_ratio", "block.seq_ratio")),
+    ("disk_attach", ("attach.ms",)),
+    ("disk_layers", ("erofs.layers_ratio",)),
     ("not_yet", ("shim.container_kib", "growth.containers", "tcp.ratio", "share.ratio")),
 )
 ALL = tuple(row for _, rows in GROUPS for row in rows)

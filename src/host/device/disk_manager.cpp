@@ -132,6 +132,8 @@ void DiskManager::plan_start(vmm::VmSpec& spec) {
   for (const auto& [id, disk] : disks_) {
     if (disk->state != State::kOpen) continue;
     place_before_start(*disk, spec);
+    disk->spec.iothread = next_thread_++;
+    disk->from_start = true;
     for (const UniqueFd& file : disk->files) disk->spec.files.push_back(file.get());
     disk->state = State::kStarting;
     spec.disks.push_back(disk->spec);
@@ -226,7 +228,7 @@ void DiskManager::give_back_place(Disk& disk) {
 Awaitable<> DiskManager::unplug(DiskPtr disk) {
   // Places on the root bus are for the life of the VM.
   const bool leaves = disk->spec.scsi || (disk->spec.pci && !disk->spec.pci->port.empty());
-  if (!leaves || plug_ == nullptr || !disk->spec.iothread) co_return;
+  if (!leaves || plug_ == nullptr || disk->from_start) co_return;
   co_await plug_->remove_disk(disk->spec.id);
   give_back_place(*disk);
   disk->state = State::kClosed;

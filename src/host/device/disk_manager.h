@@ -76,6 +76,8 @@ class DiskManager {
     std::vector<UniqueFd> files;
     State state = State::kOpen;
     size_t users = 1;
+    // The VM was started with it.
+    bool from_start = false;
     // Serialises plugging and unplugging.
     AsyncMutex mutex;
   };

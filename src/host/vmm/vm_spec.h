@@ -139,7 +139,7 @@ struct BlockSettings {
   uint64_t max_bytes = 0, max_bytes_burst = 0;
   uint64_t max_operations = 0, max_operations_burst = 0;
 
-  // Whether hot-plugged disks get threads of their own (B12).
+  // Whether the disks of containers get threads of their own (B12); the boot image never does.
   [[nodiscard]] bool has_own_threads() const {
     return enable_iothreads && indep_iothreads > 0 && driver == "virtio-blk-pci";
   }

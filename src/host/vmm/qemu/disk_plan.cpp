@@ -153,14 +153,14 @@ json::object scsi_device(const DiskSpec& disk) {
   return device;
 }
 
-json::object pci_device(const DiskSpec& disk, const BlockSettings& block, PlugTime time) {
+json::object pci_device(const DiskSpec& disk, const BlockSettings& block) {
   json::object device;
   device["driver"] = "virtio-blk-pci";
   if (disk.pci) put_place(device, *disk.pci);
   device["disable-legacy"] = "on";
   if (block.queues != 0) device["num-queues"] = block.queues;
   if (block.queue_size != 0) device["queue-size"] = block.queue_size;
-  if (time == PlugTime::kRunning && block.has_own_threads() && disk.iothread)
+  if (block.has_own_threads() && disk.iothread)
     device["iothread"] = "indep_iothread_" + std::to_string(*disk.iothread % block.indep_iothreads);
   return device;
 }
@@ -199,7 +199,7 @@ DiskPlan plan_disk(const DiskSpec& disk, const BlockSettings& block, PlugTime ti
   DiskPlan plan;
   if (!disk.files.empty()) add_sets(plan, disk);
   add_nodes(plan, disk, block);
-  json::object device = disk.scsi ? scsi_device(disk) : pci_device(disk, block, time);
+  json::object device = disk.scsi ? scsi_device(disk) : pci_device(disk, block);
   device["id"] = disk.id;
   device["drive"] = disk.id;
   if (!disk.readonly && (!disk.scsi || time == PlugTime::kRunning)) device["share-rw"] = true;
