@@ -226,17 +226,6 @@ class Namespaces(Test):
 
 
 class Counters(Test):
-    def test_pod_stats(self):
-        if harness.OPTIONS.containerd.startswith("1"):
-            self.skipTest("containerd 1.6 has no PodSandboxStats for this")
-        pod = Pod(self)
-        pod.sleeper()
-        stats = call("PodSandboxStats", podSandboxId=pod.id)["stats"]
-        self.assertEqual(stats["attributes"]["id"], pod.id)
-        self.assertGreater(int(stats["linux"]["memory"]["workingSetBytes"]["value"]), 4096)
-        self.assertEqual(stats["linux"]["network"]["defaultInterface"]["name"], "eth0")
-        self.assertEqual(len(call("ListPodSandboxStats")["stats"]), 1)
-
     def test_container_stats_by_filter(self):
         pod = Pod(self)
         first, second = (pod.run("sleep", "10000", name=name, labels={"which": name}) for name in ("a", "b"))

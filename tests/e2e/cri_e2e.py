@@ -100,8 +100,7 @@ class Life(Test):
         pod = Pod(self)
         container = pod.run("sh", "-c", "while :; do echo tick; sleep 0.2; done")
         container.wait_log("tick")
-        cri_harness.LAB.restart()
-        self.eventually(lambda: self._answers(), "CRI after the restart")
+        self._restart()
         self.assertEqual((pod.state(), container.state()), ("READY", "RUNNING"))
         before = len(container.log())
         self.eventually(lambda: len(container.log()) > before + 2, "output after the restart")
@@ -110,6 +109,34 @@ class Life(Test):
         container.stop()
         pod.stop()
         pod.remove()
+
+    def _restart(self):
+        cri_harness.LAB.restart()
+        self.eventually(self._answers, "CRI after the restart")
+
+    def test_containerd_restarted_at_each_point(self):
+        pod = Pod(self)
+        self._restart()
+        self.assertEqual(pod.state(), "READY")
+        container = pod.create("sleep", "1000", name="created")
+        self._restart()
+        container.start()
+        ended = pod.run("sh", "-c", "exit 4", name="ended")
+        self.assertEqual(ended.finished(), 4)
+        self._restart()
+        self.assertEqual((container.state(), ended.state(), ended.status()["exitCode"]), ("RUNNING", "EXITED", 4))
+        self.assertEqual({c["id"] for c in call("ListContainers")["containers"]}, {container.id, ended.id})
+        pod.stop()
+        self._restart()
+        self.assertEqual(pod.state(), "NOTREADY")
+        pod.remove()
+        self.assertEqual(call("ListPodSandbox")["items"], [])
+
+    def test_removed_without_being_stopped(self):
+        pod = Pod(self)
+        pod.sleeper()
+        pod.remove()
+        self.assertEqual(call("ListPodSandbox")["items"], [])
 
     @staticmethod
     def _answers():

@@ -47,7 +47,7 @@ class Network(Test):
     def _traces(self):
         listing = subprocess.run(["ip", "netns", "exec", self.pod, "tc", "qdisc", "show"], stdout=subprocess.PIPE, check=True).stdout.decode()
         taps = [link["ifname"] for link in ip("link", netns=self.pod) if "kata" in link["ifname"]]
-        return taps + [line for line in listing.splitlines() if "ingress" in line or "clsact" in line]
+        return taps + [line for line in listing.splitlines() if "ingress" in line or "clsact" in line or "tbf" in line]
 
     def add_veth(self, name="eth0", number=1, mtu=1400):
         """10.77.<number>.2 in the pod, .1 at the far end; IPv6 likewise."""
@@ -149,6 +149,18 @@ class PodNetwork(Network):
         config = self.config(("runtime", "internetworking_model", "macvtap"))
         result = self.run_container("ping", "-c1", "-W5", "10.77.1.1", flags=self.flags("--rm"), config=config)
         self.assertIn(b" 0% packet loss", result.stdout, result.stderr)
+
+    def test_rate_limits(self):
+        self.add_veth()
+        port = self.listen()
+        config = self.config(("hypervisor.qemu", "rx_rate_limiter_max_rate", 400_000_000), ("hypervisor.qemu", "tx_rate_limiter_max_rate", 8_000_000))
+        self.start_detached("sleep", "1000", flags=self.flags(), config=config)
+        listing = subprocess.run(["ip", "netns", "exec", self.pod, "tc", "qdisc", "show"], stdout=subprocess.PIPE, check=True).stdout.decode()
+        self.assertRegex(listing, r"tbf \S+ dev eth0 root .*rate 8Mbit")
+        self.assertRegex(listing, r"tbf \S+ dev tap0_kata root .*rate 400Mbit")
+        started = time.monotonic()
+        self.exec("sh", "-c", f"dd if=/dev/zero bs=1024 count=2000 2>/dev/null | nc 10.77.1.1 {port} | head -c 2048000 | wc -c")
+        self.assertGreater(time.monotonic() - started, 1.2)  # 2 MB at 1 MB/s, less what a burst may be
 
     def test_namespace_without_links(self):
         result = self.expect_run("ls", "/sys/class/net", flags=self.flags("--rm"))

@@ -159,6 +159,8 @@ network::NetworkConfig plan_network(const config::Config& config, const oci::Spe
   plan.queues = std::max(config.hypervisor.network_queues,
                          static_cast<uint32_t>(std::max(1.0, std::ceil(config.hypervisor.default_vcpus))));
   if (config.hypervisor.disable_vhost_net) plan.vhost_net = network::NetworkConfig::VhostNet::kNever;
+  plan.limits = {.received = config.hypervisor.rx_rate_limiter_max_rate,
+                 .sent = config.hypervisor.tx_rate_limiter_max_rate};
   plan.journal = run_dir.network_journal();
   return plan;
 }

@@ -135,7 +135,8 @@ std::string show_network(const config::Config& config) {
   spec.linux_config.emplace().namespaces = {{.type = "pid", .path = "/p"}, {.type = "network", .path = "/n"}};
   const network::NetworkConfig plan = plan_network(config, spec, RunDir("sb1"));
   return "netns=" + plan.netns + " model=" + std::to_string(static_cast<int>(plan.model)) +
-         " queues=" + std::to_string(plan.queues) +
+         " queues=" + std::to_string(plan.queues) + " rx=" + std::to_string(plan.limits.received) +
+         " tx=" + std::to_string(plan.limits.sent) +
          " vhost-net=" + (plan.vhost_net == network::NetworkConfig::VhostNet::kNever ? "never" : "if there") +
          " end";
 }
@@ -199,6 +200,8 @@ const ShownRow kSandboxRows[] = {
     {"hypervisor.agent_transport", "agent_transport = \"vhost-user\"", "transport=2 ", show_sandbox},
     {"hypervisor.vsock_device_path", "vsock_device_path = \"@/vsockdev\"", "device=@/vsockdev", show_sandbox},
     {"hypervisor.network_queues", "network_queues = 4", "queues=4 ", show_sandbox},
+    {"hypervisor.rx_rate_limiter_max_rate", "rx_rate_limiter_max_rate = 9000", "rx=9000 ", show_sandbox},
+    {"hypervisor.tx_rate_limiter_max_rate", "tx_rate_limiter_max_rate = 7000", "tx=7000 ", show_sandbox},
     {"hypervisor.disable_vhost_net", "disable_vhost_net = true", "vhost-net=never", show_sandbox},
     {"runtime.internetworking_model", "internetworking_model = \"macvtap\"", "model=1 ", show_sandbox},
     {"runtime.disable_new_netns", "internetworking_model = \"none\"\ndisable_new_netns = true",

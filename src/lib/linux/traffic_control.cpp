@@ -1,7 +1,9 @@
 #include "lib/linux/traffic_control.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
+#include <cstdint>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
@@ -74,6 +76,53 @@ void remove(NetlinkSocket& socket, NetlinkMessage message, const std::string& tr
 }
 
 }  // namespace
+
+namespace {
+
+// Our limit is found again by its number, and somebody else's is not taken for it.
+constexpr uint32_t kLimitHandle = 0xca7a0000;
+
+tcmsg root(int link) {
+  tcmsg info{};
+  info.tcm_family = AF_UNSPEC;
+  info.tcm_ifindex = link;
+  info.tcm_handle = kLimitHandle;
+  info.tcm_parent = TC_H_ROOT;
+  return info;
+}
+
+// Microseconds as the kernel's packet scheduler counts: 64 ns each (psched_ticks of Linux, PSCHED_SHIFT 6).
+uint32_t scheduler_ticks(uint64_t nanoseconds) {
+  return static_cast<uint32_t>(std::min<uint64_t>(nanoseconds >> 6, UINT32_MAX));
+}
+
+}  // namespace
+
+void limit_rate(NetlinkSocket& socket, int link, uint64_t bits) {
+  const uint64_t bytes = std::max<uint64_t>(bits / 8, 1);
+  // A whole segment that the guest hands over at once must fit.
+  const uint64_t burst = std::clamp<uint64_t>(bytes / 100, uint64_t{128} << 10, uint64_t{64} << 20);
+  tc_tbf_qopt options{};
+  options.rate.linklayer = TC_LINKLAYER_ETHERNET;
+  options.rate.rate = static_cast<uint32_t>(std::min<uint64_t>(bytes, UINT32_MAX));
+  options.limit = static_cast<uint32_t>(std::min<uint64_t>(bytes / 10 + burst, UINT32_MAX));
+  options.buffer = scheduler_ticks(burst * 1'000'000'000 / bytes);
+  NetlinkMessage message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE);
+  message.fixed(root(link));
+  message.text(TCA_KIND, "tbf");
+  const size_t nested = message.begin(TCA_OPTIONS);
+  message.number(TCA_TBF_PARMS, options);
+  message.number<uint32_t>(TCA_TBF_BURST, static_cast<uint32_t>(burst));
+  if (bytes > UINT32_MAX) message.number<uint64_t>(TCA_TBF_RATE64, bytes);
+  message.end(nested);
+  socket.request(std::move(message), "limiting the rate of link " + std::to_string(link));
+}
+
+void remove_rate_limit(NetlinkSocket& socket, int link) {
+  NetlinkMessage message(RTM_DELQDISC);
+  message.fixed(root(link));
+  remove(socket, std::move(message), "removing the rate limit of link " + std::to_string(link));
+}
 
 bool add_ingress(NetlinkSocket& socket, int link) {
   NetlinkMessage message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);

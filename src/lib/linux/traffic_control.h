@@ -13,6 +13,12 @@ bool add_ingress(NetlinkSocket& socket, int link);
 // Takes it away with all its filters; none there is fine.
 void remove_ingress(NetlinkSocket& socket, int link);
 
+// What leaves through the link is slowed down to `bits` per second (tc-tbf(8)); frames that would wait longer
+// than a tenth of a second are dropped. Replaces a limit that was there.
+void limit_rate(NetlinkSocket& socket, int link, uint64_t bits);
+// Takes the limit away; none there is fine.
+void remove_rate_limit(NetlinkSocket& socket, int link);
+
 // Sends every frame that arrives at `from` out of `to`.
 void redirect(NetlinkSocket& socket, int from, int to);
 // Takes the filter of redirect() away; none there is fine.

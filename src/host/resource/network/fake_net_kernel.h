@@ -70,6 +70,15 @@ class FakeNetKernel : public NetKernel {
     redirects_.erase(from);
   }
 
+  void limit_rate(const std::string& link, uint64_t bits) override {
+    count();
+    limits_[link] = bits;
+  }
+  void remove_rate_limit(const std::string& link) override {
+    count();
+    limits_.erase(link);
+  }
+
   // What is left, as lines; what lies on a tap goes with the tap.
   std::vector<std::string> left() {
     std::vector<std::string> things;
@@ -85,8 +94,12 @@ class FakeNetKernel : public NetKernel {
     for (const auto& [from, to] : redirects_) {
       if (!is_tap(from)) things.push_back("redirect " + from + " " + to);
     }
+    for (const auto& [link, bits] : limits_) {
+      if (!is_tap(link)) things.push_back("limit " + link);
+    }
     return things;
   }
+  [[nodiscard]] const std::map<std::string, uint64_t>& limits() const { return limits_; }
   [[nodiscard]] const std::map<std::string, std::string>& redirects() const { return redirects_; }
 
  private:
@@ -113,6 +126,7 @@ class FakeNetKernel : public NetKernel {
 
   std::set<std::string> links_, ingress_;
   std::map<std::string, std::string> redirects_;
+  std::map<std::string, uint64_t> limits_;
   std::map<std::string, std::vector<UniqueFd>> queues_;
 };
 

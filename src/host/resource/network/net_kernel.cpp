@@ -43,6 +43,12 @@ class RealNetKernel : public NetKernel {
   void remove_redirect(const std::string& from) override {
     if (const int index = known_index(from); index != 0) kernel::remove_redirect(socket_, index);
   }
+  void limit_rate(const std::string& link, uint64_t bits) override {
+    kernel::limit_rate(socket_, index_of(link), bits);
+  }
+  void remove_rate_limit(const std::string& link) override {
+    if (const int index = known_index(link); index != 0) kernel::remove_rate_limit(socket_, index);
+  }
 
  private:
   // 0 when there is no such link.

@@ -1,6 +1,7 @@
 // What the network of a pod asks of the kernel, inside one network namespace: the seam for tests.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ class NetKernel {
   virtual void remove_ingress(const std::string& link) = 0;
   virtual void redirect(const std::string& from, const std::string& to) = 0;
   virtual void remove_redirect(const std::string& from) = 0;
+  // Of what leaves through the link, in bits per second.
+  virtual void limit_rate(const std::string& link, uint64_t bits) = 0;
+  virtual void remove_rate_limit(const std::string& link) = 0;
 };
 
 // The kernel itself, in the namespace that the calling thread is in; to be used by a thread that ends

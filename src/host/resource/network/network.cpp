@@ -90,7 +90,9 @@ std::vector<Network::Nic> Network::connect(const Plan& plan) {
   const Journal journal = [this](const std::vector<Trace>& traces) { save(traces); };
   std::vector<Nic> nics;
   const auto kernel = real_net_kernel();
-  for (Wire& wire : wire(*kernel, plan, config_.model, config_.queues, journal, teardown, next_number_)) {
+  const WiringRules rules{
+      .model = config_.model, .queues = config_.queues, .limits = config_.limits, .first = next_number_};
+  for (Wire& wire : wire(*kernel, plan, rules, journal, teardown)) {
     Nic nic{.id = "nic" + std::to_string(next_number_++),
             .endpoint = plan.endpoints[nics.size()],
             .queues = std::move(wire.queues),

@@ -27,6 +27,7 @@ struct NetworkConfig {
   Model model = Model::kTcFilter;
   // Queues per NIC, at least 1.
   size_t queues = 1;
+  RateLimits limits = {};
   enum class VhostNet { kIfThere, kNever };
   VhostNet vhost_net = VhostNet::kIfThere;
   // File that tells what must be undone after a crash.

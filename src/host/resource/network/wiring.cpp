@@ -16,8 +16,11 @@ namespace {
 constexpr int kBusyTries = 5;
 constexpr std::chrono::milliseconds kBusyPause{10};
 
-constexpr std::array<std::pair<Trace::Kind, std::string_view>, 3> kKindNames = {
-    {{Trace::Kind::kIngress, "ingress"}, {Trace::Kind::kRedirect, "redirect"}, {Trace::Kind::kLink, "link"}}};
+constexpr std::array<std::pair<Trace::Kind, std::string_view>, 4> kKindNames = {
+    {{Trace::Kind::kIngress, "ingress"},
+     {Trace::Kind::kRedirect, "redirect"},
+     {Trace::Kind::kLink, "link"},
+     {Trace::Kind::kLimit, "limit"}}};
 
 std::string_view name_of(Trace::Kind kind) {
   const auto* const found =
@@ -39,18 +42,28 @@ void unless_busy(const Step& step) {
 
 class Wiring {
  public:
-  Wiring(NetKernel& kernel, size_t queues, const Journal& journal)
-      : kernel_(kernel), queues_(queues), journal_(journal) {}
+  Wiring(NetKernel& kernel, const WiringRules& rules, const Journal& journal)
+      : kernel_(kernel), rules_(rules), journal_(journal) {}
 
-  Wire connect(const Endpoint& endpoint, Model model, size_t number) {
-    if (endpoint.kind == "tap") return {.queues = kernel_.open_tap(endpoint.link, queues_)};
+  Wire connect(const Endpoint& endpoint, size_t number) {
+    const Model model = rules_.model;
+
+    if (endpoint.kind == "tap") {
+      Wire made{.queues = kernel_.open_tap(endpoint.link, rules_.queues)};
+      // What the guest sends comes out of the tap and leaves it by no queue of the kernel's.
+      limit(endpoint.link, rules_.limits.received);
+      return made;
+    }
     const std::string tap = "tap" + std::to_string(number) + "_kata";
     // A macvtap on a macvlan or ipvlan lies on the link below it, outside the namespace.
     const bool own_link = endpoint.kind == "veth" || endpoint.kind == "device" || endpoint.kind == "vlan";
     if (model == Model::kMacvtap && own_link) return by_macvtap(endpoint, tap);
-    Wire made{.queues = kernel_.open_tap(tap, queues_)};
+    Wire made{.queues = kernel_.open_tap(tap, rules_.queues)};
     kernel_.set_up(tap, static_cast<uint32_t>(endpoint.interface.mtu));
     if (model != Model::kNone) by_filters(endpoint.link, tap);
+    // The tap's own limit goes with the tap.
+    if (rules_.limits.received != 0) kernel_.limit_rate(tap, rules_.limits.received);
+    if (model != Model::kNone) limit(endpoint.link, rules_.limits.sent);
     return made;
   }
 
@@ -63,7 +76,18 @@ class Wiring {
       return true;
     });
     kernel_.set_up(tap, static_cast<uint32_t>(endpoint.interface.mtu));
-    return {.queues = kernel_.open_macvtap(tap, queues_)};
+    Wire made{.queues = kernel_.open_macvtap(tap, rules_.queues)};
+    // What is sent leaves through the link below; what arrives meets no queue on its way.
+    limit(endpoint.link, rules_.limits.sent);
+    return made;
+  }
+
+  void limit(const std::string& link, uint64_t bits) {
+    if (bits == 0) return;
+    traced({.kind = Trace::Kind::kLimit, .link = link}, [&] {
+      kernel_.limit_rate(link, bits);
+      return true;
+    });
   }
 
   // What belongs to the tap goes with the tap.
@@ -95,7 +119,7 @@ class Wiring {
   }
 
   NetKernel& kernel_;
-  size_t queues_;
+  const WiringRules& rules_;
   const Journal& journal_;
   std::vector<Trace> traces_;
 };
@@ -108,6 +132,8 @@ void undo_one(NetKernel& kernel, const Trace& trace) {
       return kernel.remove_redirect(trace.link);
     case Trace::Kind::kLink:
       return kernel.delete_link(trace.link);
+    case Trace::Kind::kLimit:
+      return kernel.remove_rate_limit(trace.link);
   }
 }
 
@@ -142,15 +168,15 @@ std::vector<Trace> traces_from_text(std::string_view text) {
   return traces;
 }
 
-std::vector<Wire> wire(NetKernel& kernel, const Plan& plan, Model model, size_t queues,
-                       const Journal& journal, Teardown& teardown, size_t first) {
-  Wiring wiring(kernel, queues, journal);
+std::vector<Wire> wire(NetKernel& kernel, const Plan& plan, const WiringRules& rules, const Journal& journal,
+                       Teardown& teardown) {
+  Wiring wiring(kernel, rules, journal);
   std::vector<Wire> wires;
   try {
     for (const Endpoint& endpoint : plan.endpoints) {
       const auto before = static_cast<ptrdiff_t>(wiring.traces().size());
       with_context("connecting link " + endpoint.link + " of the pod",
-                   [&] { wires.push_back(wiring.connect(endpoint, model, first + wires.size())); });
+                   [&] { wires.push_back(wiring.connect(endpoint, rules.first + wires.size())); });
       wires.back().traces.assign(wiring.traces().begin() + before, wiring.traces().end());
     }
   } catch (...) {

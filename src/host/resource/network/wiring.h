@@ -20,7 +20,7 @@ Model parse_model(const std::string& name);
 
 // Something in the namespace that stays when the process ends, and how it is taken away again.
 struct Trace {
-  enum class Kind { kIngress, kRedirect, kLink };
+  enum class Kind { kIngress, kRedirect, kLink, kLimit };
   Kind kind;
   std::string link;
   bool operator==(const Trace&) const = default;
@@ -29,6 +29,21 @@ struct Trace {
 // One line each ("redirect eth0"); lines that mean nothing are passed over when read.
 std::string traces_to_text(const std::vector<Trace>& traces);
 std::vector<Trace> traces_from_text(std::string_view text);
+
+// Bits per second of one NIC; 0 = none. Received: what goes into the guest.
+struct RateLimits {
+  uint64_t received = 0, sent = 0;
+};
+
+// How links are connected.
+struct WiringRules {
+  Model model = Model::kTcFilter;
+  // Per NIC.
+  size_t queues = 1;
+  RateLimits limits = {};
+  // Number of the first tap.
+  size_t first = 0;
+};
 
 struct Wire {
   // Queues of the NIC's other end.
@@ -41,9 +56,9 @@ struct Wire {
 using Journal = std::function<void(const std::vector<Trace>& traces)>;
 
 // One Wire per endpoint, in their order. On failure everything is undone and the error thrown; failures of
-// the undoing go to `teardown`. The taps are numbered from `first` on.
-std::vector<Wire> wire(NetKernel& kernel, const Plan& plan, Model model, size_t queues,
-                       const Journal& journal, Teardown& teardown, size_t first = 0);
+// the undoing go to `teardown`.
+std::vector<Wire> wire(NetKernel& kernel, const Plan& plan, const WiringRules& rules, const Journal& journal,
+                       Teardown& teardown);
 
 // Undoes from the last to the first; a step that fails is tried once more.
 void undo(NetKernel& kernel, std::vector<Trace> traces, Teardown& teardown);

@@ -33,12 +33,13 @@ struct Life {
   std::vector<Wire> wires;
   std::vector<std::string> warnings;
   std::string error;
+  RateLimits limits = {};
 
   void wire_up(FakeNetKernel& kernel, const Plan& plan, Model model, size_t queues = 2) {
     Teardown teardown = collecting(warnings);
     const Journal journal = [this](const std::vector<Trace>& now) { traces = now; };
     try {
-      wires = wire(kernel, plan, model, queues, journal, teardown);
+      wires = wire(kernel, plan, {.model = model, .queues = queues, .limits = limits}, journal, teardown);
     } catch (const Error& failure) {
       error = failure.message();
     }
@@ -50,13 +51,26 @@ struct Life {
   }
 };
 
+TEST(Wiring, RatesAreLimitedBothWays) {
+  FakeNetKernel kernel;
+  Life life;
+  life.limits = {.received = 8'000'000, .sent = 4'000'000};
+  life.wire_up(kernel, plan_of({{"eth0", "veth"}, {"net1", "tap"}}), Model::kTcFilter);
+  EXPECT_EQ(life.error, "");
+  const std::map<std::string, uint64_t> expected = {
+      {"tap0_kata", 8'000'000}, {"eth0", 4'000'000}, {"net1", 8'000'000}};
+  EXPECT_EQ(kernel.limits(), expected);
+  life.end(kernel);
+  EXPECT_THAT(kernel.left(), IsEmpty());
+}
+
 TEST(Wiring, TapsOfLaterLinksGoOnCounting) {
   FakeNetKernel kernel;
   std::vector<std::string> warnings;
   Teardown teardown = collecting(warnings);
   const auto wires = wire(
-      kernel, plan_of({{"eth0", "veth"}, {"net1", "veth"}}), Model::kTcFilter, 1,
-      [](const std::vector<Trace>&) {}, teardown, 7);
+      kernel, plan_of({{"eth0", "veth"}, {"net1", "veth"}}), {.first = 7}, [](const std::vector<Trace>&) {},
+      teardown);
   EXPECT_EQ(kernel.redirects().at("eth0"), "tap7_kata");
   EXPECT_EQ(kernel.redirects().at("net1"), "tap8_kata");
   // Each knows what it left itself.
@@ -146,7 +160,7 @@ TEST(Wiring, JournalKnowsEveryTraceBeforeItIsMade) {
     }
     traces = now;
   };
-  const auto wires = wire(kernel, plan_of({{"eth0", "veth"}}), Model::kTcFilter, 1, journal, teardown);
+  const auto wires = wire(kernel, plan_of({{"eth0", "veth"}}), {}, journal, teardown);
   EXPECT_EQ(traces_from_text(traces_to_text(traces)), traces);
 }
 
@@ -157,7 +171,7 @@ TEST(Wiring, JournalThatCannotBeWrittenStopsTheSetUp) {
   const Journal journal = [](const std::vector<Trace>&) {
     throw Error(Code::kResourceExhausted, "disk full");
   };
-  EXPECT_THROW(wire(kernel, plan_of({{"eth0", "veth"}}), Model::kTcFilter, 1, journal, teardown), Error);
+  EXPECT_THROW(wire(kernel, plan_of({{"eth0", "veth"}}), {}, journal, teardown), Error);
   EXPECT_THAT(kernel.left(), IsEmpty());
 }
 
