@@ -32,7 +32,7 @@ TEST_F(AgentTest, AStreamOfItsOwnGoesOnWhereTheCallsStopped) {
   std::string wanted;
   while (wanted.size() < 3000000) wanted += "0123456\n";
   wanted.resize(3000000);
-  EXPECT_TRUE(first->data() + read_all(out.get(), 4000000, "the stream") == wanted + "the end");
+  EXPECT_TRUE(first->data() + kata::read_all(out.get(), 4000000, "the stream") == wanted + "the end");
   EXPECT_EQ(wait("c1"), 4);
 }
 
