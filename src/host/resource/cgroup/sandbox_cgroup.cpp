@@ -288,6 +288,18 @@ Awaitable<> SandboxCgroup::release(Teardown& teardown) {
                   [&] { move_threads(files_->exists(home.folder) ? home.folder : home.mount); });
   }
   co_await remove(*files_, std::exchange(made_, {}), teardown);
+  // The folders that only our sandboxes share: the last one to leave takes them away, whoever made them.
+  for (const std::string& path : {plan_.sandbox, plan_.overhead}) {
+    const std::string parent = path.substr(0, path.find('/', 1));
+    if (parent != "/kata_sandboxed_pod" && parent != "/kata_overhead") continue;
+    for (const std::string& mount : mounts()) {
+      try {
+        files_->remove_folder(mount + parent);
+      } catch (const Error&) {
+        continue;  // others are in it
+      }
+    }
+  }
 }
 
 Awaitable<> SandboxCgroup::remove(NodeFiles& files, std::vector<std::string> folders, Teardown& teardown) {

@@ -89,6 +89,18 @@ TEST(SandboxCgroup, AParentWithAnotherSandboxStays) {
   EXPECT_FALSE(f.files->folders.contains("/c/memory/pod/sb"));
 }
 
+TEST(SandboxCgroup, TheLastOneTakesOurParentsAway) {
+  auto files = std::make_shared<FakeNodeFiles>();
+  SandboxCgroup first(files, v1(), {.sandbox = "/kata_sandboxed_pod/a", .overhead = "/kata_overhead/a"});
+  SandboxCgroup second(files, v1(), {.sandbox = "/kata_sandboxed_pod/b", .overhead = "/kata_overhead/b"});
+  first.create();
+  second.create();
+  EXPECT_THAT(release(first), IsEmpty());
+  EXPECT_TRUE(files->folders.contains("/c/cpu/kata_overhead/b"));
+  EXPECT_THAT(release(second), IsEmpty());
+  EXPECT_THAT(files->folders, IsEmpty());
+}
+
 TEST(SandboxCgroup, AProcessThatNeverEndsIsReported) {
   Fixture f;
   f.group.create();
