@@ -149,9 +149,11 @@ Request container_request(const std::string& id) {
   return request;
 }
 
-// Adds the call and the container to whatever goes wrong.
+// Adds the call and the container to whatever goes wrong, and notes how long the answer took.
 template <typename Response>
-Awaitable<Response> described(Awaitable<Response> answer, std::string context) {
+Awaitable<Response> described(Awaitable<Response> answer, std::string context,
+                              std::shared_ptr<Latencies> latencies = nullptr, const char* method = "") {
+  const TimePoint begin = std::chrono::steady_clock::now();
   std::exception_ptr failure;
   Response response;
   try {
@@ -159,6 +161,7 @@ Awaitable<Response> described(Awaitable<Response> answer, std::string context) {
   } catch (const Error&) {
     failure = std::current_exception();
   }
+  if (latencies) latencies->add(snake_case(method), std::chrono::steady_clock::now() - begin);
   if (failure) throw to_error(failure).within(context);
   co_return response;
 }
@@ -180,7 +183,7 @@ Awaitable<Response> AgentClient::call(const char* method, const google::protobuf
   std::string context = std::string("guest agent, ") + method;
   if (!id.empty()) context += " of container " + id;
   return described<Response>(ttrpc::call<Response>(client_, kAgentService, method, request, options),
-                             std::move(context));
+                             std::move(context), limit == Limit::kRequest ? latencies_ : nullptr, method);
 }
 
 Awaitable<> AgentClient::check() {
@@ -247,6 +250,53 @@ Awaitable<> AgentClient::online_cpus_and_memory(uint32_t cpus) {
   request.set_wait(true);
   request.set_nb_cpus(cpus);
   co_await call<google::protobuf::Empty>("OnlineCPUMem", request, "");
+}
+
+std::string AgentClient::latencies() const {
+  return latencies_->prometheus("kata_shim_agent_rpc_durations_histogram_milliseconds",
+                                "How long the guest agent took to answer.");
+}
+
+Awaitable<std::string> AgentClient::ip_tables(IpVersion version) {
+  grpc::GetIPTablesRequest request;
+  request.set_is_ipv6(version == IpVersion::kV6);
+  const auto answer = co_await call<grpc::GetIPTablesResponse>("GetIPTables", request, "");
+  co_return answer.data();
+}
+
+Awaitable<std::string> AgentClient::set_ip_tables(IpVersion version, std::string rules) {
+  grpc::SetIPTablesRequest request;
+  request.set_is_ipv6(version == IpVersion::kV6);
+  request.set_data(std::move(rules));
+  const auto answer = co_await call<grpc::SetIPTablesResponse>("SetIPTables", request, "");
+  co_return answer.data();
+}
+
+Awaitable<> AgentClient::set_policy(std::string policy) {
+  grpc::SetPolicyRequest request;
+  request.set_policy(std::move(policy));
+  co_await call<Empty>("SetPolicy", request, "");
+}
+
+Awaitable<std::vector<VolumeUsage>> AgentClient::volume_stats(std::string guest_path) {
+  grpc::VolumeStatsRequest request;
+  request.set_volume_guest_path(std::move(guest_path));
+  const auto answer = co_await call<grpc::VolumeStatsResponse>("GetVolumeStats", request, "");
+  std::vector<VolumeUsage> usage;
+  for (const auto& entry : answer.usage()) {
+    usage.push_back({.available = entry.available(),
+                     .total = entry.total(),
+                     .used = entry.used(),
+                     .unit = static_cast<VolumeUsage::Unit>(entry.unit())});
+  }
+  co_return usage;
+}
+
+Awaitable<> AgentClient::resize_volume(std::string guest_path, uint64_t bytes) {
+  grpc::ResizeVolumeRequest request;
+  request.set_volume_guest_path(std::move(guest_path));
+  request.set_size(bytes);
+  co_await call<Empty>("ResizeVolume", request, "");
 }
 
 Awaitable<> AgentClient::update_interface(Interface interface) {

@@ -12,6 +12,7 @@
 #include "host/vsock/dialer.h"
 #include "lib/async/awaitable.h"
 #include "lib/oci/spec.h"
+#include "lib/text/latencies.h"
 #include "lib/ttrpc/client.h"
 
 namespace kata::agent {
@@ -41,6 +42,20 @@ class AgentClient {
   // Blocks until a container runs out of memory; returns its id. No limit.
   Awaitable<std::string> oom_event();
   Awaitable<std::string> metrics();
+  // How long the guest took to answer, as Prometheus text; the calls without a limit left out.
+  [[nodiscard]] std::string latencies() const;
+
+  // What operators ask of the guest.
+  enum class IpVersion { kV4, kV6 };
+  // The packet filter as iptables-save writes it.
+  Awaitable<std::string> ip_tables(IpVersion version);
+  // Replaces it; returns what iptables-restore had to say.
+  Awaitable<std::string> set_ip_tables(IpVersion version, std::string rules);
+  // Rego text.
+  Awaitable<> set_policy(std::string policy);
+  // A volume by its path in the guest.
+  Awaitable<std::vector<VolumeUsage>> volume_stats(std::string guest_path);
+  Awaitable<> resize_volume(std::string guest_path, uint64_t bytes);
 
   // Sets memory that was plugged in and CPUs online until `cpus` are; kDeadlineExceeded when the guest does
   // not get there.
@@ -111,6 +126,7 @@ class AgentClient {
   bool has_extras_ = true;
   bool has_streams_ = true;
   std::shared_ptr<vsock::GuestDialer> dialer_;
+  std::shared_ptr<Latencies> latencies_ = std::make_shared<Latencies>();
   std::shared_ptr<ttrpc::Client> client_;
 };
 

@@ -101,6 +101,13 @@ struct GuestProcess {
   std::string exec_id;
 };
 
+// Of one volume, in bytes or in inodes.
+struct VolumeUsage {
+  enum class Unit { kUnknown = 0, kBytes = 1, kInodes = 2 };
+  uint64_t available = 0, total = 0, used = 0;
+  Unit unit = Unit::kUnknown;
+};
+
 struct MemoryData {
   uint64_t usage = 0, max_usage = 0, failcnt = 0, limit = 0;
 };

@@ -53,6 +53,8 @@ struct Container {
   // Guest paths of its shared volumes.
   std::vector<std::string> volumes;
   uint64_t oom_kills = 0;
+  // The guest's path of each mount's source that is another one there, by the node's.
+  std::map<std::string, std::string> guest_sources;
 };
 
 }  // namespace kata::sandbox

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/agent/agent_client.h"
 #include "host/config/config.h"
 #include "host/sandbox/types.h"
 #include "lib/async/awaitable.h"
@@ -91,6 +92,18 @@ class Sandbox {
   [[nodiscard]] virtual std::string agent_url() const = 0;
   // Prometheus text of the guest agent.
   virtual Awaitable<std::string> agent_metrics() = 0;
+  // How long the agent took to answer so far, as Prometheus text.
+  [[nodiscard]] virtual std::string agent_latencies() const = 0;
+
+  // What operators ask of the guest (the management socket). kUnavailable without a VM; other errors are the
+  // agent's.
+  using IpVersion = agent::AgentClient::IpVersion;
+  virtual Awaitable<std::string> ip_tables(IpVersion version) = 0;
+  virtual Awaitable<std::string> set_ip_tables(IpVersion version, std::string rules) = 0;
+  virtual Awaitable<> set_policy(std::string policy) = 0;
+  // A volume by its path on the node (the source of a mount) or in the guest.
+  virtual Awaitable<std::vector<agent::VolumeUsage>> volume_stats(std::string path) = 0;
+  virtual Awaitable<> resize_volume(std::string path, uint64_t bytes) = 0;
 
   // Stops everything: processes still running get exit status 137 (255 if the VM died by itself), the VM
   // goes, all resources of the node are given back. Idempotent, best effort, always completes within its

@@ -33,6 +33,8 @@ using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""ms;
 
 constexpr uint32_t kStatusLost = 255;
+// The VMM's helpers end with it, and then its end is the better cause.
+constexpr Duration kVmmFirst = 100ms;
 constexpr uint32_t kStatusKilled = 128 + SIGKILL;
 
 std::string last_lines(std::string text, size_t count) {
@@ -183,9 +185,18 @@ Awaitable<> SandboxImpl::start_vm() {
 Awaitable<std::string> SandboxImpl::device_end() {
   if (transport_->process()) {
     const auto status = co_await transport_->process()->wait();
-    // The device also ends when the VMM does, and then the VMM's end is the better cause.
-    co_await pause_for(100ms);
+    co_await pause_for(kVmmFirst);
     co_return "the vsock device ended: " + status.text();
+  }
+  co_await stopped_.wait();
+  co_return "";
+}
+
+Awaitable<std::string> SandboxImpl::share_end() {
+  if (share_->pid() != 0) {
+    const std::string reason = co_await share_->daemon_end();
+    co_await pause_for(kVmmFirst);
+    co_return reason;
   }
   co_await stopped_.wait();
   co_return "";
@@ -196,15 +207,10 @@ Awaitable<std::string> SandboxImpl::broken_part() {
   auto died = [](vmm::VmDriver& driver) -> Awaitable<std::string> {
     co_return (co_await driver.wait()).reason;
   };
-  auto share_end = [](SandboxImpl& self) -> Awaitable<std::string> {
-    if (self.share_->pid() != 0) co_return co_await self.share_->daemon_end();
-    co_await self.stopped_.wait();
-    co_return "";
-  };
   auto group = asio::experimental::make_parallel_group(
       asio::co_spawn(executor_, died(*driver_), asio::deferred),
       asio::co_spawn(executor_, driver_->guest_failure(), asio::deferred),
-      asio::co_spawn(executor_, share_end(*this), asio::deferred),
+      asio::co_spawn(executor_, share_end(), asio::deferred),
       asio::co_spawn(executor_, device_end(), asio::deferred));
   auto [order, error1, vmm, error2, guest, error3, share, error4, device] =
       co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);

@@ -1,4 +1,5 @@
 // A container on its way into the guest.
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -18,6 +19,15 @@
 
 namespace kata::sandbox {
 namespace {
+
+// By its place in the container: the guest's spec may have fewer mounts.
+void remember_sources(Container& target, const oci::Spec& in_guest) {
+  for (const oci::Mount& mount : in_guest.mounts) {
+    const auto own = std::ranges::find(target.spec.mounts, mount.destination, &oci::Mount::destination);
+    if (own != target.spec.mounts.end() && own->source != mount.source)
+      target.guest_sources[own->source] = mount.source;
+  }
+}
 
 [[noreturn]] void throw_aborted(const Container& target) {
   throw Error(Code::kCancelled, "container " + target.id + " was given up while it was being created");
@@ -115,6 +125,7 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
   co_await plug_disks(target, setup);
   target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec, target->disks.mounts);
+  remember_sources(*target, setup.spec);
   co_await resources_.fit_vm(*driver_, agent(), SandboxResources::Fit::kOnlyGrow);
   if (!co_await unless(target->aborted, make_in_guest(target, std::move(setup)))) throw_aborted(*target);
   target->in_guest = true;

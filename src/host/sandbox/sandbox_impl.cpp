@@ -401,9 +401,4 @@ std::string SandboxImpl::agent_url() const {
   return transport_ ? transport_->dialer()->url(config_.config.agent.server_port) : "";
 }
 
-Awaitable<std::string> SandboxImpl::agent_metrics() {
-  const auto client = agent();
-  co_return co_await client->metrics();
-}
-
 }  // namespace kata::sandbox

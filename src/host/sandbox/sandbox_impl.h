@@ -67,6 +67,12 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   [[nodiscard]] uint32_t pid() const override;
   [[nodiscard]] std::string agent_url() const override;
   Awaitable<std::string> agent_metrics() override;
+  [[nodiscard]] std::string agent_latencies() const override;
+  Awaitable<std::string> ip_tables(IpVersion version) override;
+  Awaitable<std::string> set_ip_tables(IpVersion version, std::string rules) override;
+  Awaitable<> set_policy(std::string policy) override;
+  Awaitable<std::vector<agent::VolumeUsage>> volume_stats(std::string path) override;
+  Awaitable<> resize_volume(std::string path, uint64_t bytes) override;
   Awaitable<> stop() override;
 
  private:
@@ -80,6 +86,9 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<ExitInfo> remove_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
   Awaitable<> start_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
   [[nodiscard]] GuestSpecRules spec_rules(const Container& target) const;
+
+  // sandbox_admin.cpp
+  [[nodiscard]] std::string guest_volume_path(const std::string& path) const;
 
   // sandbox_create.cpp
   void add_pod_sysctls(oci::Spec& spec) const;
@@ -114,6 +123,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> bring_up_guest(const oci::Spec& spec);
   Awaitable<std::string> broken_part();
   Awaitable<std::string> device_end();
+  Awaitable<std::string> share_end();
   [[nodiscard]] std::string boot_report(const std::string& cause) const;
   void record(const char* role, pid_t pid);
   Awaitable<> tear_down();

@@ -75,7 +75,7 @@ Awaitable<> SandboxImpl::watch_guest_panic() {
 }
 
 Awaitable<> SandboxImpl::watch_share() {
-  const std::string reason = co_await share_->daemon_end();
+  const std::string reason = co_await share_end();
   fail(reason);
 }
 

@@ -31,6 +31,8 @@ class FakeSandbox : public Sandbox {
     // The same for kill().
     std::shared_ptr<Event> kill_gate;
     ContainerStats stats;
+    // Thrown by ip_tables().
+    std::optional<Error> admin_error;
     size_t made = 0;
     size_t stopped = 0;
     // Of boot_empty().
@@ -171,6 +173,29 @@ class FakeSandbox : public Sandbox {
   [[nodiscard]] std::vector<std::string> containers() const override { return order_; }
   [[nodiscard]] uint32_t pid() const override { return kPid; }
   [[nodiscard]] std::string agent_url() const override { return "vsock://3:1024"; }
+  [[nodiscard]] std::string agent_latencies() const override { return "kata_agent_rpc 1\n"; }
+  Awaitable<std::string> ip_tables(IpVersion version) override {
+    if (script_->admin_error) throw *script_->admin_error;
+    co_return version == IpVersion::kV6 ? "*filter6\n" : "*filter\n";
+  }
+  Awaitable<std::string> set_ip_tables(IpVersion version, std::string rules) override {
+    script_->calls.push_back((version == IpVersion::kV6 ? "ip6tables " : "iptables ") + rules);
+    co_return "";
+  }
+  Awaitable<> set_policy(std::string policy) override {
+    script_->calls.push_back("policy " + policy);
+    co_return;
+  }
+  Awaitable<std::vector<agent::VolumeUsage>> volume_stats(std::string path) override {
+    script_->calls.push_back("stats " + path);
+    std::vector<agent::VolumeUsage> usage;
+    usage.push_back({.available = 1, .total = 3, .used = 2, .unit = agent::VolumeUsage::Unit::kBytes});
+    co_return usage;
+  }
+  Awaitable<> resize_volume(std::string path, uint64_t bytes) override {
+    script_->calls.push_back("resize " + path + " " + std::to_string(bytes));
+    co_return;
+  }
   Awaitable<std::string> agent_metrics() override { co_return std::string("kata_agent_up 1\n"); }
 
   Awaitable<> stop() override {

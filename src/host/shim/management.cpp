@@ -13,7 +13,6 @@
 #include <boost/beast/http/write.hpp>
 
 #include "host/shim/address.h"
-#include "host/shim/process_metrics.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
@@ -29,39 +28,7 @@ constexpr uint32_t kMaxHeader = 16384;
 constexpr uint64_t kMaxBody = uint64_t{1} << 20;
 // A request with its answer.
 constexpr Duration kRequestLimit = std::chrono::seconds(10);
-// The guest's share of /metrics.
-constexpr Duration kGuestLimit = std::chrono::seconds(2);
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
-
-// Empty when the guest does not answer: the host's own figures are worth having then all the more.
-Awaitable<std::string> guest_metrics(const std::shared_ptr<sandbox::Sandbox>& sandbox) {
-  std::exception_ptr failed;
-  try {
-    co_return co_await with_deadline(sandbox->agent_metrics(), kGuestLimit, "metrics of the guest");
-  } catch (...) {
-    failed = std::current_exception();
-  }
-  log::debug("the guest's metrics are left out", {{"error", to_error(failed).message()}});
-  co_return std::string();
-}
-
-Awaitable<HttpAnswer> metrics(std::shared_ptr<sandbox::Sandbox> sandbox) {
-  HttpAnswer answer;
-  if (sandbox) {
-    answer.body = co_await guest_metrics(sandbox);
-    if (!answer.body.empty() && !answer.body.ends_with('\n')) answer.body.push_back('\n');
-    if (sandbox->pid() != 0)
-      answer.body += process_metrics("kata_hypervisor", static_cast<pid_t>(sandbox->pid()));
-  }
-  answer.body += process_metrics("kata_shim", ::getpid());
-  co_return answer;
-}
-
-HttpAnswer agent_url(const std::shared_ptr<sandbox::Sandbox>& sandbox) {
-  std::string url = sandbox ? sandbox->agent_url() : std::string();
-  if (url.empty()) return {503, "the sandbox has no VM yet\n"};
-  return {200, std::move(url)};
-}
 
 // One request of a connection; false = the connection ends.
 Awaitable<bool> serve_request(Socket& socket, boost::beast::flat_buffer& buffer,
@@ -72,11 +39,14 @@ Awaitable<bool> serve_request(Socket& socket, boost::beast::flat_buffer& buffer,
   boost::system::error_code failed;
   co_await http::async_read(socket, buffer, parser, asio::redirect_error(asio::use_awaitable, failed));
   if (failed) co_return false;
-  const auto& request = parser.get();
-  HttpAnswer answer = co_await answer_management(source(), std::string(request.method_string()),
-                                                 std::string(request.target()));
+  auto& request = parser.get();
+  ManagementRequest asked;
+  asked.method = std::string(request.method_string());
+  asked.target = std::string(request.target());
+  asked.body = std::move(request.body());
+  HttpAnswer answer = co_await answer_management(source.sandbox(), std::move(asked), source.own_metrics);
   http::response<http::string_body> response(static_cast<http::status>(answer.status), request.version());
-  response.set(http::field::content_type, "text/plain; charset=utf-8");
+  response.set(http::field::content_type, answer.type);
   response.keep_alive(request.keep_alive());
   response.body() = std::move(answer.body);
   response.prepare_payload();
@@ -96,16 +66,6 @@ void log_connection_error(std::string_view, const Error& error) {
 }
 
 }  // namespace
-
-Awaitable<HttpAnswer> answer_management(std::shared_ptr<sandbox::Sandbox> sandbox, std::string method,
-                                        std::string target) {
-  const std::string path = target.substr(0, target.find('?'));
-  const bool known = path == "/metrics" || path == "/agent-url";
-  if (!known) co_return HttpAnswer{404, "URL NOT FOUND"};
-  if (method != "GET") co_return HttpAnswer{405, "only GET is possible here\n"};
-  if (path == "/agent-url") co_return agent_url(sandbox);
-  co_return co_await metrics(std::move(sandbox));
-}
 
 ManagementServer::ManagementServer(const asio::any_io_executor& executor, std::string path, Source source)
     : path_(std::move(path)),

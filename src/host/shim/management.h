@@ -11,26 +11,21 @@
 #include <boost/asio/local/stream_protocol.hpp>
 
 #include "host/sandbox/sandbox.h"
+#include "host/shim/management_routes.h"
 #include "lib/async/awaitable.h"
 #include "lib/async/task_group.h"
 
 namespace kata::shim {
 
-struct HttpAnswer {
-  unsigned status = 200;
-  std::string body;
-};
-
-// What the sandbox answers to a request, apart from HTTP itself. `target` as it stands in the request line.
-Awaitable<HttpAnswer> answer_management(std::shared_ptr<sandbox::Sandbox> sandbox, std::string method,
-                                        std::string target);
-
 // Listens from construction to stop(). Requests, their number at a time and their duration are bounded: no
 // client can hurt the pod.
 class ManagementServer {
  public:
-  // The sandbox, or null when there is none at the moment.
-  using Source = std::function<std::shared_ptr<sandbox::Sandbox>()>;
+  struct Source {
+    // The sandbox, or null when there is none at the moment.
+    std::function<std::shared_ptr<sandbox::Sandbox>()> sandbox;
+    OwnMetrics own_metrics;
+  };
 
   // Throws Error when the socket cannot be bound.
   ManagementServer(const asio::any_io_executor& executor, std::string path, Source source);

@@ -103,7 +103,9 @@ void Pod::open_management() {
   if (management_ || parts_.monitor_socket.empty()) return;
   try {
     management_ = std::make_shared<ManagementServer>(
-        parts_.executor, parts_.monitor_socket, [weak = std::weak_ptr(sandbox_)] { return weak.lock(); });
+        parts_.executor, parts_.monitor_socket,
+        ManagementServer::Source{.sandbox = [weak = std::weak_ptr(sandbox_)] { return weak.lock(); },
+                                 .own_metrics = parts_.own_metrics});
   } catch (const Error& error) {
     log::warning("the sandbox has no management socket", {{"error", error.message()}});
   }

@@ -32,6 +32,7 @@ class Pod {
     std::shared_ptr<sandbox::EventSink> events;
     // Where the management socket goes once the sandbox runs; empty = none.
     std::string monitor_socket;
+    OwnMetrics own_metrics;
   };
 
   explicit Pod(Parts parts);

@@ -57,7 +57,12 @@ TaskService::TaskService(Parts parts)
             .make_sandbox = parts_.make_sandbox,
             .load_config = parts_.load_config,
             .events = parts_.events,
-            .monitor_socket = parts_.monitor_socket}),
+            .monitor_socket = parts_.monitor_socket,
+            .own_metrics =
+                [latencies = latencies_] {
+                  return latencies->prometheus("kata_shim_rpc_durations_histogram_milliseconds",
+                                               "How long the calls of the task service took.");
+                }}),
       settled_(parts_.executor),
       idle_(parts_.executor) {}
 
@@ -70,6 +75,13 @@ Awaitable<std::string> TaskService::serve(std::shared_ptr<TaskService> self, std
     throw Error(Code::kInvalidArgument, "request of " + method + " does not parse");
   std::string().swap(payload);
   const std::string id = request.id();
+  // Noted at the end, however it comes.
+  struct Clock {
+    Latencies& latencies;
+    std::string label;
+    TimePoint begin = std::chrono::steady_clock::now();
+    ~Clock() { latencies.add(label, std::chrono::steady_clock::now() - begin); }
+  } const clock{.latencies = *self->latencies_, .label = snake_case(method)};
   try {
     const Response response = co_await ((*self).*call)(std::move(request));
     co_return response.SerializeAsString();

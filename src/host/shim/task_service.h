@@ -11,6 +11,7 @@
 #include "host/shim/stats.h"
 #include "host/shim/task_events.h"
 #include "lib/async/awaitable.h"
+#include "lib/text/latencies.h"
 #include "lib/ttrpc/server.h"
 
 #include "containerd/task.pb.h"
@@ -99,6 +100,7 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   [[nodiscard]] bool is_pod(const std::string& id) const { return pod_.held() && id == parts_.sandbox_id; }
 
   Parts parts_;
+  std::shared_ptr<Latencies> latencies_ = std::make_shared<Latencies>();
   Pod pod_;
   // Empty unless the Sandbox API made the pod.
   std::string pod_files_;
