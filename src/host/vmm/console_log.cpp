@@ -37,6 +37,7 @@ void ConsoleLog::put(char c) {
 
 void ConsoleLog::end_line() {
   if (current_.empty()) return;
+  if (on_line_) on_line_(current_);
   if (lines_.size() == max_lines_) lines_.pop_front();
   lines_.push_back(std::move(current_));
   current_.clear();

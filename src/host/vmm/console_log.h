@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace kata::vmm {
@@ -16,6 +18,9 @@ class ConsoleLog {
  public:
   explicit ConsoleLog(size_t max_lines = 200, size_t max_length = 400)
       : max_lines_(max_lines), max_length_(max_length) {}
+
+  // Called with each line when it is complete.
+  void on_line(std::function<void(const std::string&)> handler) { on_line_ = std::move(handler); }
 
   void append(std::string_view bytes);
   // The newest `count` lines, oldest first; an unfinished line counts.
@@ -32,6 +37,7 @@ class ConsoleLog {
   std::deque<std::string> lines_;
   std::string current_;
   State state_ = State::kPlain;
+  std::function<void(const std::string&)> on_line_;
 };
 
 }  // namespace kata::vmm

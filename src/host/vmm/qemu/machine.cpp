@@ -68,6 +68,7 @@ void Machine::watch() {
   asio::co_spawn(executor_, read_qmp(shared_from_this()), asio::detached);
   asio::co_spawn(executor_, collect(errors_, error_log_, errors_read_), asio::detached);
   if (console_.is_open()) {
+    console_log_.on_line([this](const std::string& line) { guest_log_.line(line); });
     asio::co_spawn(executor_, collect(console_, console_log_, console_read_), asio::detached);
   } else {
     console_read_.set();

@@ -8,6 +8,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "host/vmm/console_log.h"
+#include "host/vmm/guest_log.h"
 #include "host/vmm/qemu/launch.h"
 #include "host/vmm/qemu/qmp_client.h"
 #include "host/vmm/vm_driver.h"
@@ -64,6 +65,7 @@ class Machine : public std::enable_shared_from_this<Machine> {
   std::shared_ptr<QmpClient> qmp_;
   asio::posix::stream_descriptor console_, errors_;
   ConsoleLog console_log_;
+  GuestLog guest_log_;
   ConsoleLog error_log_{40, 400};
   Event console_read_, errors_read_, qmp_read_, ended_, guest_failed_;
   std::string guest_failure_;
