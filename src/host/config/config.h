@@ -98,6 +98,9 @@ HostFacts host_facts();
 struct LoadRequest {
   // config_path of the create request's runtimeoptions; empty = none.
   std::string config_path;
+  // config_body of the same: used when there is no path and it has a configuration's tables. containerd puts
+  // all of a runtime's options there, which may be none of ours.
+  std::string config_body;
   // KATA_CONF_FILE; absent = not set.
   std::optional<std::string> conf_file_variable;
   // Annotations of the sandbox (or single container).

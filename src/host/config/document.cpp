@@ -109,6 +109,16 @@ std::string find_config(const LoadRequest& request) {
   throw Error(Code::kNotFound, "no configuration file; looked for " + join(request.default_paths));
 }
 
+std::optional<Document> document_of_body(const LoadRequest& request) {
+  if (request.conf_file_variable || !request.config_path.empty() || request.config_body.empty())
+    return std::nullopt;
+  const std::string name = "ConfigBody of containerd's runtime options";
+  auto root = parse_toml(request.config_body, name);
+  if (!root) throw root.error();
+  if (!root->contains("hypervisor") && !root->contains("runtime")) return std::nullopt;
+  return Document{.root = *std::move(root), .path = name, .warnings = {}};
+}
+
 Document read_document(const std::string& path) {
   Document document{.root = parse_file(path), .path = path, .warnings = {}};
   for (const std::string& drop_in : drop_ins(path.substr(0, path.rfind('/')) + "/config.d")) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -54,6 +55,10 @@ struct Document {
 // files only: the environment of a shim is not the administrator's word. Then config_path, then the first
 // default file that exists. Throws kNotFound when there is none, naming all places looked at.
 std::string find_config(const LoadRequest& request);
+
+// The configuration in the request's config_body; none if another place goes before it, or it has no table of
+// ours. Throws kInvalidArgument for what is no TOML.
+std::optional<Document> document_of_body(const LoadRequest& request);
 
 // The main file with the files of config.d beside it merged in, in byte order of their names. Every entry
 // counts, whatever its name; a symbolic link must lead to a file, a folder is an error. Throws

@@ -81,6 +81,7 @@ Config resolve(Document document, const LoadRequest& request) {
 }
 
 Config load(const LoadRequest& request) {
+  if (auto body = document_of_body(request)) return resolve(*std::move(body), request);
   return resolve(read_document(find_config(request)), request);
 }
 

@@ -42,6 +42,23 @@ TEST_F(LoadTest, MinimalFileHasTheDefaults) {
   EXPECT_FALSE(config.runtime.static_sandbox_resource_mgmt);
 }
 
+TEST_F(LoadTest, TheBodyOfTheRuntimeOptionsCounts) {
+  folder_.write("configuration.toml", folder_.text("default_memory = 300"));
+  LoadRequest request = folder_.request();
+  request.default_paths = {folder_.file("configuration.toml")};
+  request.config_path.clear();
+  request.config_body = folder_.text("default_memory = 500");
+  EXPECT_EQ(load(request).hypervisor.default_memory, 500u);
+  // Options of containerd's alone are no configuration.
+  request.config_body = "SystemdCgroup = true\n";
+  EXPECT_EQ(load(request).hypervisor.default_memory, 300u);
+  request.config_body = "[hypervisor";
+  EXPECT_THROW(load(request), Error);
+  // Whoever names a file means it.
+  request.config_path = folder_.file("configuration.toml");
+  EXPECT_EQ(load(request).hypervisor.default_memory, 300u);
+}
+
 TEST_F(LoadTest, DescribesWhereAValueComesFrom) {
   const Config config = folder_.load_text(folder_.text("enable_annotations = [\"default_vcpus\"]"),
                                           {{"io.katacontainers.config.hypervisor.default_vcpus", "2"}});

@@ -147,6 +147,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<Error> explained(std::exception_ptr failure, std::string tried);
   // The VM cannot go on: logs the cause once and ends it.
   void fail(const std::string& cause);
+  void agent_lost(const std::string& cause);
   [[nodiscard]] bool others_alive(const std::string& id) const;
 
   asio::any_io_executor executor_;

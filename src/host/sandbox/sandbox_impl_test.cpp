@@ -73,7 +73,7 @@ class SandboxTest : public testing::Test {
     std::filesystem::remove_all(dir_);
   }
 
-  void make_sandbox() {
+  void make_sandbox(const std::function<void(config::Config&)>& change = nullptr) {
     SandboxParts parts;
     parts.run_root = dir_ + "/run";
     parts.share_base = dir_ + "/share";
@@ -96,6 +96,7 @@ class SandboxTest : public testing::Test {
     config.config.hypervisor_name = "qemu";
     config.config.hypervisor.default_memory = 256;
     config.config.agent.reconnect_timeout_ms = 10000;
+    if (change) change(config.config);
     sandbox_ =
         std::make_shared<SandboxImpl>(context_.get_executor(), std::move(config), sink_, std::move(parts));
   }
@@ -358,6 +359,17 @@ TEST_F(SandboxTest, ADeadVmEndsEverythingWith255) {
   EXPECT_THAT(sink_->events, testing::ElementsAre("exit s1/ 255"));
   EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("c2"))); }), Code::kFailedPrecondition);
   EXPECT_EQ(run(sandbox_->remove("s1", "")).status, 255U);
+}
+
+TEST_F(SandboxTest, AVmWhoseAgentIsLostMayBeKept) {
+  make_sandbox([](config::Config& config) { config.runtime.keep_abnormal = true; });
+  run(sandbox_->create_container(request("s1")));
+  run(sandbox_->start("s1", ""));
+  agent_->break_connection();
+  EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 255U);
+  run(pause_for(std::chrono::milliseconds(400)));
+  EXPECT_EQ(driver_->stops(), 0U);
+  run(sandbox_->remove("s1", ""));
 }
 
 TEST_F(SandboxTest, ALostAgentEndsTheSandbox) {

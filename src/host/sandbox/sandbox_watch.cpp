@@ -5,6 +5,7 @@
 
 #include "host/sandbox/agent_errors.h"
 #include "host/sandbox/sandbox_impl.h"
+#include "host/sandbox/vm_plan.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
@@ -55,6 +56,13 @@ void SandboxImpl::fail(const std::string& cause) {
   });
 }
 
+void SandboxImpl::agent_lost(const std::string& cause) {
+  if (plan_agent_loss(config_.config) == AgentLoss::kEnds) return fail(cause);
+  if (phase_ != Phase::kRunning) return;
+  log::error("the guest agent is lost, and the VM kept for whoever wants to know why (runtime.keep_abnormal)",
+             {{"cause", cause}});
+}
+
 Awaitable<> SandboxImpl::watch_vm() {
   const auto exit = co_await driver_->wait();
   const std::string out_of_memory = exit.status.signal == SIGKILL ? resources_.out_of_memory() : "";
@@ -88,7 +96,7 @@ Awaitable<> SandboxImpl::watch_agent() {
   co_await agent_->closed();
   // A dying VM takes the connection with it a moment before its own end is seen.
   co_await pause_for(200ms);
-  fail("the connection to the guest agent is lost");
+  agent_lost("the connection to the guest agent is lost");
 }
 
 Awaitable<> SandboxImpl::watch_oom() {
@@ -129,7 +137,7 @@ Awaitable<> SandboxImpl::probe_health() {
       failure = std::current_exception();
     }
     if (failure) {
-      fail("the guest agent does not answer the health probe: " + to_error(failure).message());
+      agent_lost("the guest agent does not answer the health probe: " + to_error(failure).message());
       co_return;
     }
   }
@@ -223,7 +231,8 @@ Awaitable<> SandboxImpl::supervise_init(std::shared_ptr<Container> target) {
   init->finish(end);
   report_exit(*init);
   co_await init->close_streams();
-  if (target->id == config_.id && !others_alive(target->id) && phase_ == Phase::kRunning) {
+  const bool kept = !agent_->is_open() && plan_agent_loss(config_.config) == AgentLoss::kKept;
+  if (target->id == config_.id && !others_alive(target->id) && phase_ == Phase::kRunning && !kept) {
     // The pod ends with its first container: the VM goes while the caller still asks what happened.
     asio::co_spawn(executor_, stop(), [self](const std::exception_ptr&) {});
   } else if (phase_ == Phase::kRunning) {

@@ -192,6 +192,10 @@ agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Conf
   return setup;
 }
 
+AgentLoss plan_agent_loss(const config::Config& config) {
+  return config.runtime.keep_abnormal ? AgentLoss::kKept : AgentLoss::kEnds;
+}
+
 StdioRules plan_stdio(const config::Config& config, const std::string& containerd_namespace) {
   return {.containerd_namespace = containerd_namespace,
           .drain_limit = std::chrono::milliseconds(config.runtime.stdio_drain_timeout_ms)};

@@ -46,6 +46,9 @@ network::NetworkConfig plan_network(const config::Config& config, const oci::Spe
                                     const RunDir& run_dir);
 agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
                                const oci::Spec& spec);
+// Whether a VM whose agent is lost goes on, so that somebody can look into it (keep_abnormal).
+enum class AgentLoss { kEnds, kKept };
+AgentLoss plan_agent_loss(const config::Config& config);
 StdioRules plan_stdio(const config::Config& config, const std::string& containerd_namespace);
 // What of a container's spec the configuration changes; `target` fields that are the container's own are left
 // empty.

@@ -170,6 +170,10 @@ std::string show_stdio(const config::Config& config) {
          " ";
 }
 
+std::string show_loss(const config::Config& config) {
+  return plan_agent_loss(config) == AgentLoss::kKept ? "kept" : "ends";
+}
+
 std::string text_with(const config::ConfigFolder& folder, const ShownRow& row) {
   if (row.key.starts_with("agent.")) return folder.text("", row.line);
   if (row.key.starts_with("runtime.")) return folder.text("", "", row.line);
@@ -191,6 +195,7 @@ const ShownRow kAgentRows[] = {
 
 const ShownRow kSandboxRows[] = {
     {"runtime.stdio_drain_timeout_ms", "stdio_drain_timeout_ms = 321", "drain=321 ", show_stdio},
+    {"runtime.keep_abnormal", "keep_abnormal = true", "kept", show_loss},
     {"runtime.sandbox_cgroup_only", "sandbox_cgroup_only = true", "overhead= ", show_cgroups},
     {"runtime.emptydir_mode", "emptydir_mode = \"block-plain\"", "emptydirs=1 ", show_volumes},
     {"runtime.enable_vcpus_pinning", "enable_vcpus_pinning = true", "pinned=2 not=0 ", show_pinning},

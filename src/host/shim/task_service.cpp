@@ -141,6 +141,7 @@ config::LoadRequest TaskService::load_request(const google::protobuf::Any& optio
   if (!parsed.ParseFromString(any.value()))
     throw Error(Code::kInvalidArgument, "the runtime options (runtimeoptions.v1.Options) do not parse");
   where.config_path = parsed.config_path();
+  where.config_body = parsed.config_body();
   return where;
 }
 

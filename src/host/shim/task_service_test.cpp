@@ -329,6 +329,7 @@ TEST_F(TaskServiceTest, RuntimeOptionsLeadToTheConfiguration) {
     auto create = create_request("c1");
     co_await failure(client, "Create", create);
     options.set_config_path("/from/create");
+    options.set_config_body("[runtime]");
     create.mutable_options()->set_type_url("type.googleapis.com/runtimeoptions.v1.Options");
     create.mutable_options()->set_value(options.SerializeAsString());
     co_await failure(client, "Create", create);
@@ -341,6 +342,7 @@ TEST_F(TaskServiceTest, RuntimeOptionsLeadToTheConfiguration) {
   ASSERT_EQ(loaded_.size(), 3U);
   EXPECT_EQ(loaded_[0].config_path, "/from/start");
   EXPECT_EQ(loaded_[1].config_path, "/from/create");
+  EXPECT_EQ(loaded_[1].config_body, "[runtime]");
   EXPECT_EQ(loaded_[2].config_path, "");
   EXPECT_EQ(loaded_[0].annotations.at("k"), "v");
 }
