@@ -39,6 +39,7 @@ class Picture:
 
     def __init__(self, scope="ours", containerd=None, folders=(), match=None):
         self.scope = scope
+        self.containerd = containerd
         self.match = match if scope == "ours" else None
         self.folders = tuple(folders)
         self.things = {}
@@ -78,12 +79,20 @@ class Picture:
             program = os.path.basename(words[0]) if words[0] else f"[{name}]"
             ours = OUR_PROGRAMS.search(program) or (fields[0] == "Z" and OUR_PROGRAMS.search(name)) or name[:15] in _SHORT_NAMES
             if ours and self.match:
-                ours = self.match in " ".join(words) or fields[0] == "Z"
+                ours = self.match in " ".join(words) or (fields[0] == "Z" and self._parent_matches(int(fields[1])))
             if ours or (self.scope == "all" and not self._is_kernel_thread(fields) and pid != os.getpid()):
                 zombie = " (zombie)" if fields[0] == "Z" else ""
                 # start time makes a reused pid another process
                 found.add(f"pid {pid} start {fields[19]}: {program}{zombie} {' '.join(words[1:])[:160].strip()}")
         return found
+
+    def _parent_matches(self, pid):
+        """A dead process has no command line left: it belongs to whom its parent belongs."""
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return pid == self.containerd or self.match in file.read().decode("utf-8", "replace")
+        except OSError:
+            return False
 
     @staticmethod
     def _is_kernel_thread(fields):

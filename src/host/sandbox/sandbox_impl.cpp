@@ -135,7 +135,8 @@ Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exe
   try {
     if (exec_id.empty()) {
       const PhaseTimer timer("container start");
-      co_await agent()->start_container(container_id);
+      const auto client = agent();
+      co_await while_alive(client->start_container(container_id));
       if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
       resources_.settle();
       if (resources_.pins_vcpus()) co_await resources_.place_vcpus(*driver_);
@@ -161,7 +162,7 @@ Awaitable<> SandboxImpl::start_exec(std::shared_ptr<Container> target, std::shar
   if (exec->kept_size()) process.console_size = exec->kept_size();
   try {
     if (!spec.extras.empty()) co_await client->set_spec_extras(target->id, exec->exec_id(), spec.extras);
-    co_await client->exec_process(target->id, exec->exec_id(), std::move(process));
+    co_await while_alive(client->exec_process(target->id, exec->exec_id(), std::move(process)));
   } catch (...) {
     failure = std::current_exception();
   }

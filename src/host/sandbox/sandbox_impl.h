@@ -148,6 +148,9 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   // The VM cannot go on: logs the cause once and ends it.
   void fail(const std::string& cause);
   void agent_lost(const std::string& cause);
+  // A call that may take long, for as long as the agent answers at all: kDeadlineExceeded when it does not.
+  Awaitable<> while_alive(Awaitable<> call);
+  Awaitable<> until_silent();
   [[nodiscard]] bool others_alive(const std::string& id) const;
 
   asio::any_io_executor executor_;

@@ -3,6 +3,11 @@
 #include <csignal>
 #include <utility>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/post.hpp>
+
 #include "host/sandbox/agent_errors.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
@@ -20,6 +25,9 @@ constexpr Duration kHealthInterval = 30s;
 // How long the execs of an ended container may take to end; they were killed with it.
 constexpr Duration kExecEndLimit = 2s;
 constexpr Duration kCleanUpLimit = 8s;
+// Together below the ten seconds in which every call is answered.
+constexpr Duration kAliveInterval = 5s;
+constexpr Duration kAliveLimit = 4s;
 // How long after the connection's end its cause may be seen.
 constexpr Duration kCauseLimit = 500ms;
 
@@ -141,6 +149,24 @@ Awaitable<> SandboxImpl::probe_health() {
       co_return;
     }
   }
+}
+
+Awaitable<> SandboxImpl::until_silent() {
+  const auto client = agent();
+  for (;;) {
+    co_await pause_for(kAliveInterval);
+    co_await with_deadline(client->check(), kAliveLimit, "any answer of the guest");
+  }
+}
+
+Awaitable<> SandboxImpl::while_alive(Awaitable<> call) {
+  auto group =
+      asio::experimental::make_parallel_group(asio::co_spawn(executor_, std::move(call), asio::deferred),
+                                              asio::co_spawn(executor_, until_silent(), asio::deferred));
+  auto [order, failed, silent] =
+      co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  const std::exception_ptr failure = order[0] == 0 ? failed : silent;
+  if (failure) std::rethrow_exception(failure);
 }
 
 Awaitable<Error> SandboxImpl::explained(std::exception_ptr failure, std::string tried) {
