@@ -26,8 +26,11 @@ class HostileTest : public AgentTest {
     EXPECT_EQ(code_of("Check", grpc::CheckRequest(), "grpc.Health"), Code::kOk) << what;
     EXPECT_LT(Clock::now() - start, std::chrono::seconds(5)) << what;
   }
-  // KiB of memory that is the agent's alone.
+  // KiB of memory that is the agent's alone; 0 where a sanitizer keeps what the agent frees.
   [[nodiscard]] long memory() const {
+#if __has_feature(address_sanitizer)
+    return 0;
+#endif
     std::ifstream file("/proc/" + std::to_string(agent_pid()) + "/smaps_rollup");
     std::string word;
     long size = 0;

@@ -212,12 +212,13 @@ TEST_F(SandboxTest, AContainerPausesWhileAnExecStarts) {
   exec.container_id = "s1";
   exec.exec_id = agent_->slow_exec = "slow";
   sandbox_->add_exec(exec);
-  bool started = false;
+  // It outlives the test: what has not started is ended by the tear-down.
+  const auto started = std::make_shared<bool>(false);
   asio::co_spawn(context_, sandbox_->start("s1", "slow"),
-                 [&](const std::exception_ptr&, uint32_t) { started = true; });
+                 [started](const std::exception_ptr&, uint32_t) { *started = true; });
   run(sandbox_->pause("s1"));
   run(sandbox_->resume("s1"));
-  EXPECT_FALSE(started);
+  EXPECT_FALSE(*started);
   agent_->let_exec_go.set();
 }
 
