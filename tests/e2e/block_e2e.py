@@ -18,14 +18,14 @@ class DiskFiles:
 
     def setUp(self):
         super().setUp()
-        self._loops = []
+        self._loops, self._folders = [], []
 
-    def tearDown(self):
-        try:
-            super().tearDown()
-        finally:
-            for loop in self._loops:
-                subprocess.run(["losetup", "-d", loop], check=False)
+    def release(self):
+        super().release()
+        for loop in self._loops:
+            subprocess.run(["losetup", "-d", loop], check=False)
+        for folder in self._folders:
+            subprocess.run(["rm", "-rf", folder], check=False)
 
     def image(self, name="disk.img", megabytes=16, filesystem="ext4", files=None):
         """A sparse image file with a file system that holds `files` (name: text)."""
@@ -124,7 +124,7 @@ class Volumes(Disks):
         """What a CSI driver leaves for the volume of that name."""
         folder = os.path.join(DIRECT_VOLUMES, base64.urlsafe_b64encode(source.encode()).decode())
         os.makedirs(folder)
-        self.addCleanup(subprocess.run, ["rm", "-rf", folder], check=False)
+        self._folders.append(folder)
         with open(os.path.join(folder, "mountInfo.json"), "w", encoding="ascii") as file:
             file.write(text)
         return folder

