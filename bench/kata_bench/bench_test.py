@@ -67,6 +67,7 @@ class Rows(unittest.TestCase):
 
     def test_faster_than_the_raw_stream_is_below_the_floor(self):
         self.assertTrue(stats.rate_ratio("x", [1.0], [1.1], 256).below_floor)
+        self.assertFalse(stats.rate_ratio("x", [1.0], [1.1], 256, may_exceed=True).below_floor)
 
     def test_goals(self):
         for comparison, goal, value, missed in (("<=", 5, 5, False), ("<=", 5, 5.1, True), (">=", 5, 4.9, True), (">=", 5, 5, False),

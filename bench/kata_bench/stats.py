@@ -101,14 +101,15 @@ def over_peer(name, own, floor, peer, goal=None, note=""):
                variation(own), flags, note)
 
 
-def rate_ratio(name, own, raw, amount, goal=None, note=""):
+def rate_ratio(name, own, raw, amount, goal=None, note="", *, may_exceed=False):
     """Throughput ÷ raw throughput, from the seconds that the same `amount` of MiB took; p99 is the slowest rounds' ratio.
 
-    The floor is given in MiB/s: here it is what cannot be exceeded.
+    The floor is given in MiB/s: what cannot be exceeded, unless the raw stream has a program of its own in its way (`may_exceed`).
     """
     ratios = [b / a for a, b in zip(own, raw)]
+    flags = [flag for flag in _time_flags(own, raw) if not may_exceed or flag != "below floor"]
     return Row(name, median(raw) / median(own), "ratio", len(own), percentile(ratios, 1), amount / median(raw), goal, variation(own),
-               _time_flags(own, raw), note)
+               flags, note)
 
 
 def failures(rows):
