@@ -99,8 +99,14 @@ ShareTree::ShareTree(std::string_view base, std::string_view sandbox_id)
 }
 
 void ShareTree::create() {
-  make_folders(root_.substr(0, root_.rfind('/')), 0711);
-  make_folder(root_, 0700);
+  const std::string base = root_.substr(0, root_.rfind('/'));
+  // The last sandbox of another shim may be taking the base away just now.
+  constexpr int kTries = 20;
+  for (int i = 1;; ++i) {
+    make_folders(base, 0711);
+    if (::mkdir(root_.c_str(), 0700) == 0) break;
+    if (errno != ENOENT || i == kTries) throw_errno("making folder " + root_);
+  }
   make_folder(rw_, 0755);
   make_folder(ro_, 0755);
   make_folder(rw_ + "/passthrough", 0755);
@@ -155,6 +161,10 @@ void ShareTree::remove(Teardown& teardown) const {
   }
   // rw/passthrough/<container>/<rootfs or a file> is the deepest that we make.
   teardown.step("removing " + root_, [this] { remove_empty_tree(root_, 4); });
+  // The last one takes away what all sandboxes of the node have in common; it fails while there are others.
+  const std::string base = root_.substr(0, root_.rfind('/'));
+  const std::string above = base.substr(0, base.rfind('/'));
+  if (::rmdir(base.c_str()) == 0 && above.ends_with("/kata-containers/shared")) ::rmdir(above.c_str());
 }
 
 void enter_private_mount_namespace() {
