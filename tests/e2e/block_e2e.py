@@ -1,6 +1,7 @@
 """Disks of containers: block devices and image files as mounts and devices."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,9 @@ class DiskFiles:
             subprocess.run(["losetup", "-d", loop], check=False)
         for folder in self._folders:
             subprocess.run(["rm", "-rf", folder], check=False)
+        for parent in (DIRECT_VOLUMES, os.path.dirname(DIRECT_VOLUMES)) if self._folders else ():
+            with contextlib.suppress(OSError):
+                os.rmdir(parent)
 
     def image(self, name="disk.img", megabytes=16, filesystem="ext4", files=None):
         """A sparse image file with a file system that holds `files` (name: text)."""
