@@ -14,6 +14,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/write.hpp>
 
+#include "lib/async/accept.h"
 #include "lib/async/child_process.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -26,7 +27,6 @@ namespace {
 constexpr size_t kMaxConsoles = 4;
 constexpr std::chrono::seconds kGrace{2};
 constexpr std::chrono::seconds kPauseBetweenShells{1};
-constexpr std::chrono::milliseconds kPauseAfterFailure{100};
 
 // In the child: the terminal becomes the shell's own, then the shell.
 void become_shell(int terminal, const std::string& shell) {
@@ -130,12 +130,7 @@ Awaitable<> serve_console(UniqueFd listener, std::vector<std::string> shells, Ta
   asio::posix::stream_descriptor descriptor(co_await asio::this_coro::executor, listener.release());
   const auto open = std::make_shared<size_t>(0);
   for (;;) {
-    co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-    UniqueFd socket(::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) {
-      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) co_await pause_for(kPauseAfterFailure);
-      continue;
-    }
+    UniqueFd socket = (co_await accept_next(descriptor)).socket;
     if (*open >= kMaxConsoles) {
       log::warning("debug console refused: too many are open", {{"subsystem", "console"}});
       continue;

@@ -13,6 +13,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
 
+#include "lib/async/accept.h"
 #include "lib/async/deadline.h"
 #include "lib/async/relay.h"
 #include "lib/error/error.h"
@@ -26,7 +27,6 @@ using Protocol = asio::generic::stream_protocol;
 constexpr size_t kMostForwards = 256;
 constexpr std::chrono::seconds kRequestLimit{5};
 constexpr std::chrono::seconds kConnectLimit{10};
-constexpr std::chrono::milliseconds kPauseAfterFailure{100};
 
 using Request = std::array<unsigned char, 18>;
 
@@ -85,12 +85,7 @@ Awaitable<> serve_forwards(UniqueFd listener, TaskGroup& tasks) {
   asio::posix::stream_descriptor descriptor(co_await asio::this_coro::executor, listener.release());
   const auto open = std::make_shared<size_t>(0);
   for (;;) {
-    co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-    UniqueFd socket(::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) {
-      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) co_await pause_for(kPauseAfterFailure);
-      continue;
-    }
+    UniqueFd socket = (co_await accept_next(descriptor)).socket;
     if (*open >= kMostForwards) {
       log::warning("port-forward refused: too many are open");
       continue;

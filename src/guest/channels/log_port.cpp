@@ -1,13 +1,12 @@
 #include "guest/channels/log_port.h"
 
-#include <cerrno>
 #include <sys/socket.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
-#include "lib/async/deadline.h"
+#include "lib/async/accept.h"
 #include "lib/log/guest_json.h"
 
 namespace kata::channels {
@@ -18,7 +17,6 @@ constexpr size_t kClientLimit = size_t{256} << 10;
 // What a host that connects late still gets.
 constexpr size_t kHistoryLimit = size_t{64} << 10;
 constexpr size_t kLineLimit = size_t{16} << 10;
-constexpr std::chrono::milliseconds kPauseAfterFailure{100};
 
 }  // namespace
 
@@ -148,13 +146,8 @@ Awaitable<> LogPort::serve(std::shared_ptr<Shared> shared, std::shared_ptr<Clien
 Awaitable<> LogPort::run(UniqueFd listener, TaskGroup& tasks) {
   asio::posix::stream_descriptor descriptor(executor_, listener.release());
   for (;;) {
-    co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-    UniqueFd socket(::accept4(descriptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket) {
-      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) co_await pause_for(kPauseAfterFailure);
-      continue;
-    }
-    tasks.spawn("log port connection", serve(shared_, shared_->add(), std::move(socket)));
+    Connection next = co_await accept_next(descriptor);
+    tasks.spawn("log port connection", serve(shared_, shared_->add(), std::move(next.socket)));
   }
 }
 

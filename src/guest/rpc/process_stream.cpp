@@ -1,6 +1,5 @@
 #include "guest/rpc/process_stream.h"
 
-#include <cerrno>
 #include <linux/vm_sockets.h>
 #include <string>
 #include <sys/socket.h>
@@ -13,6 +12,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/write.hpp>
 
+#include "lib/async/accept.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/fd/unique_fd.h"
@@ -73,19 +73,11 @@ bool is_host(const sockaddr_storage& peer) {
   return reinterpret_cast<const sockaddr_vm&>(peer).svm_cid == VMADDR_CID_HOST;
 }
 
-Awaitable<UniqueFd> accept_host(int listener) {
-  asio::posix::stream_descriptor waiting(co_await asio::this_coro::executor, listener);
-  struct Lend {
-    asio::posix::stream_descriptor& waiting;
-    ~Lend() { waiting.release(); }
-  } const lend{waiting};
+Awaitable<UniqueFd> accept_host(UniqueFd& listener) {
+  asio::posix::stream_descriptor waiting(co_await asio::this_coro::executor, listener.release());
   for (;;) {
-    co_await waiting.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-    sockaddr_storage peer{};
-    socklen_t size = sizeof peer;
-    UniqueFd socket(
-        ::accept4(listener, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (socket && is_host(peer)) co_return socket;
+    Connection next = co_await accept_next(waiting);
+    if (is_host(next.peer)) co_return std::move(next.socket);
   }
 }
 
@@ -113,7 +105,7 @@ Awaitable<> take_input(Protocol::socket& host, ProcessPtr process) {
 
 Awaitable<> serve(Listener listener, ProcessPtr process, StreamKind kind) {
   UniqueFd socket =
-      co_await with_deadline(accept_host(listener.socket.get()), kAcceptLimit, "the host's connection");
+      co_await with_deadline(accept_host(listener.socket), kAcceptLimit, "the host's connection");
   Protocol::socket host(co_await asio::this_coro::executor);
   host.assign(Protocol(listener.family, 0), socket.release());
   {

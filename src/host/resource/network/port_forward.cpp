@@ -16,6 +16,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 
+#include "lib/async/accept.h"
 #include "lib/async/both.h"
 #include "lib/async/deadline.h"
 #include "lib/async/relay.h"
@@ -33,7 +34,6 @@ using std::chrono_literals::operator""ms;
 constexpr int kBacklog = 128;
 constexpr size_t kMostConnections = 256;
 constexpr Duration kReachLimit = 15s;
-constexpr Duration kPauseAfterFailure = 100ms;
 
 UniqueFd listen_on_loopback(int family) {
   UniqueFd fd(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -153,21 +153,14 @@ Awaitable<> PortForward::run() {
 Awaitable<> PortForward::accept_from(int listener) {
   asio::posix::stream_descriptor descriptor(executor_, listener);
   for (;;) {
-    co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-    sockaddr_storage peer{};
-    socklen_t length = sizeof peer;
-    UniqueFd client(
-        ::accept4(listener, reinterpret_cast<sockaddr*>(&peer), &length, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client) {
-      if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) co_await pause_for(kPauseAfterFailure);
-      continue;
-    }
+    Connection client = co_await accept_next(descriptor);
     if (connections_.size() >= kMostConnections) {
       log::warning("connection to the pod refused: too many are open");
       continue;
     }
     StreamSocket socket(executor_);
-    socket.assign(asio::generic::stream_protocol(peer.ss_family, IPPROTO_TCP), client.release());
+    socket.assign(asio::generic::stream_protocol(client.peer.ss_family, IPPROTO_TCP),
+                  client.socket.release());
     connections_.spawn("connection to the pod", forward(std::move(socket), dialer_));
   }
 }
