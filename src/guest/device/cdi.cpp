@@ -12,6 +12,7 @@
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/log/log.h"
+#include "lib/text/split.h"
 
 namespace kata::device {
 namespace {
@@ -24,16 +25,6 @@ constexpr const char* kContainerType = "io.katacontainers.pkg.oci.container_type
 constexpr size_t kMaxFile = size_t{4} << 20;
 
 using Specs = std::map<std::string, std::vector<oci::CdiSpec>>;
-
-std::vector<std::string> split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(separator), text.size());
-    if (end > 0) parts.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return parts;
-}
 
 [[noreturn]] void refuse(const std::string& where, const std::string& value, const char* expected) {
   throw Error(Code::kInvalidArgument, where + ": \"" + value.substr(0, 200) + "\": expected " + expected);
@@ -49,7 +40,7 @@ bool is_kind(const std::string& text) {
 }
 
 void names_of_annotation(const std::string& key, const std::string& value, std::vector<CdiName>& names) {
-  for (const std::string& entry : split(value, ',')) {
+  for (const std::string& entry : split_words(value, ',')) {
     const size_t equals = entry.find('=');
     const std::string kind = entry.substr(0, equals);
     if (equals == std::string::npos || equals + 1 == entry.size() || !is_kind(kind))
@@ -60,11 +51,11 @@ void names_of_annotation(const std::string& key, const std::string& value, std::
 
 void names_of_variable(const std::string& value, std::vector<CdiName>& names) {
   if (value == "none" || value == "void") return;
-  for (const std::string& part : split(value, ':')) {
+  for (const std::string& part : split_words(value, ':')) {
     const size_t equals = part.find('=');
     const std::string kind = part.substr(0, equals);
     const std::vector<std::string> devices =
-        equals == std::string::npos ? std::vector<std::string>() : split(part.substr(equals + 1), ',');
+        equals == std::string::npos ? std::vector<std::string>() : split_words(part.substr(equals + 1), ',');
     if (devices.empty() || !is_kind(kind))
       refuse("VISIBLE_CDI_DEVICES", part, "vendor/class=all or vendor/class=0,1");
     for (const std::string& device : devices) add(names, {.kind = kind, .device = device});

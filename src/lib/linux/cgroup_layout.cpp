@@ -7,6 +7,7 @@
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
+#include "lib/text/split.h"
 
 namespace kata::kernel {
 namespace {
@@ -15,16 +16,6 @@ namespace {
 constexpr std::array<std::string_view, 13> kControllers = {
     "blkio",  "cpu",     "cpuacct",  "cpuset",     "devices", "freezer", "hugetlb",
     "memory", "net_cls", "net_prio", "perf_event", "pids",    "rdma"};
-
-std::vector<std::string> split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(separator), text.size());
-    if (end > 0) parts.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return parts;
-}
 
 bool is_controller(const std::string& word) {
   return std::find(kControllers.begin(), kControllers.end(), word) != kControllers.end();
@@ -62,7 +53,7 @@ CgroupLayout CgroupLayout::detect(const std::string& root) {
     if (mount.mount_point != root && !mount.mount_point.starts_with(root + "/")) continue;
     if (mount.fstype == "cgroup2" && found.unified.empty()) found.unified = mount.mount_point;
     if (mount.fstype != "cgroup") continue;
-    for (const std::string& word : split(mount.super_options, ',')) {
+    for (const std::string& word : split_words(mount.super_options, ',')) {
       if (is_controller(word)) found.controllers[word] = mount.mount_point;
     }
   }
@@ -84,12 +75,12 @@ std::string cgroup_path(std::string_view cgroups_path, std::string_view id) {
     const std::string name(cgroups_path.substr(second + 1));
     const std::string scope = (prefix.empty() ? "" : prefix + "-") + name + (prefix.empty() ? "" : ".scope");
     const std::string named = slice.empty() || slice == "-" ? "" : slice_path(slice);
-    const std::string folder = join_checked(split(named, '/'), cgroups_path);
-    const std::string path = join_checked(split(folder + "/" + scope, '/'), cgroups_path);
+    const std::string folder = join_checked(split_words(named, '/'), cgroups_path);
+    const std::string path = join_checked(split_words(folder + "/" + scope, '/'), cgroups_path);
     // Without a name it would be the slice itself, or the root: neither is ours.
     return path == folder ? folder + "/" + std::string(id) : path;
   }
-  const std::string path = join_checked(split(cgroups_path, '/'), cgroups_path);
+  const std::string path = join_checked(split_words(cgroups_path, '/'), cgroups_path);
   return path.empty() ? "/" + std::string(id) : path;
 }
 
