@@ -4,65 +4,14 @@ Used as the floor of what goes through containerd and the shim, and to look into
 """
 
 import socket
-import struct
+
+from kata_node.wire import Connection, fields, message
 
 AGENT_PORT = 1024
-_REQUEST, _RESPONSE = 1, 2
-_WIRE_VARINT, _WIRE_BYTES = 0, 2
 
 
 class RpcError(Exception):
     """The agent answered with an error status, or not at all."""
-
-
-def _varint(value):
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def message(*fields):
-    """Encodes (number, value) pairs: int → varint, str or bytes → length-delimited; lists repeat the field."""
-    out = b""
-    for number, value in fields:
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, int):
-                out += _varint(number << 3 | _WIRE_VARINT) + _varint(item)
-            else:
-                data = item.encode() if isinstance(item, str) else item
-                out += _varint(number << 3 | _WIRE_BYTES) + _varint(len(data)) + data
-    return out
-
-
-def _read_varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
-
-
-def fields(data):
-    """Decodes a message of varints, fixed numbers and length-delimited fields into {number: last value}."""
-    found, at = {}, 0
-    while at < len(data):
-        key, at = _read_varint(data, at)
-        kind = key & 7
-        if kind == _WIRE_VARINT:
-            value, at = _read_varint(data, at)
-        else:
-            length = {1: 8, 5: 4}.get(kind)
-            if length is None:
-                length, at = _read_varint(data, at)
-            value, at = data[at:at + length], at + length
-        found[key >> 3] = value
-    return found
 
 
 def connect(address, port, timeout):
@@ -99,51 +48,25 @@ class Agent:
         stream = connect(address, AGENT_PORT, timeout)
         if not stream:
             raise RpcError(f"no agent answers through {address}")
-        self._take(stream)
-
-    def _take(self, stream):
-        self._stream, self._id = stream, -1
+        self._connection = Connection(stream)
 
     def call(self, method, payload=b"", service="grpc.AgentService"):
         """Returns the fields of the answer."""
-        self._id += 2
-        request = message((1, service), (2, method), (3, payload), (4, 30_000_000_000))
-        self._stream.sendall(struct.pack(">IIBB", len(request), self._id, _REQUEST, 0) + request)
-        while True:
-            length, stream, kind, _ = struct.unpack(">IIBB", self._receive(10))
-            data = self._receive(length)
-            if stream == self._id and kind == _RESPONSE:
-                break
-        answer = fields(data)
-        status = fields(answer.get(1, b""))
-        if status.get(1, 0):
-            raise RpcError(f"{method}: code {status[1]}: {status.get(2, b'').decode(errors='replace')}")
-        return fields(answer.get(2, b""))
-
-    def _receive(self, length):
-        data = b""
-        while len(data) < length:
-            piece = self._stream.recv(length - len(data))
-            if not piece:
-                raise RpcError("the other side closed the connection")
-            data += piece
-        return data
+        sent, answered = self._connection.send(service, method, payload, 30_000_000_000), None
+        while answered != sent:
+            try:
+                answered, code, text, answer = self._connection.receive()
+            except ConnectionError as error:
+                raise RpcError(str(error)) from error
+        if code:
+            raise RpcError(f"{method}: code {code}: {text}")
+        return fields(answer)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._stream.close()
-
-
-class Shim(Agent):
-    """The same client on the Unix socket of a shim; give `call` its service."""
-
-    def __init__(self, path, timeout=30):
-        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        stream.settimeout(timeout)
-        stream.connect(path)
-        self._take(stream)
+        self._connection.close()
 
 
 # --- messages of the agent's API that the measurements use (agent.proto, oci.proto) ------------------------------------------

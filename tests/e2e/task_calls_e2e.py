@@ -109,7 +109,7 @@ class TaskCalls(Test):
             ends = []
 
             def wait():
-                with Task(task.socket.getpeername()) as own:
+                with Task(task.connection.stream.getpeername()) as own:
                     ends.append(own.call("Wait", {1: self.name})[2].get(1))
 
             threads = [threading.Thread(target=wait) for _ in range(20)]
