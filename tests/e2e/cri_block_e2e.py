@@ -7,17 +7,13 @@ import subprocess
 import block_e2e
 import cri_harness
 import harness
-from cri_harness import Pod
+from cri_harness import Pod, tearDownModule  # noqa: F401  (unittest looks for the module's two)
 
 
 def setUpModule():
     if harness.OPTIONS.runtime != harness.KATA:
         raise cri_harness.unittest.SkipTest("only a VM has disks")
     cri_harness.set_up()
-
-
-def tearDownModule():
-    cri_harness.tear_down()
 
 
 class PodDisks(block_e2e.DiskFiles, cri_harness.Test):

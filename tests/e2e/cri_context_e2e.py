@@ -7,7 +7,7 @@ import urllib.request
 
 import cri_harness
 import harness
-from cri_harness import NODE, POD, Pod, Test
+from cri_harness import NODE, POD, Pod, Test, call, tearDownModule  # noqa: F401  (unittest looks for the module's two)
 from kata_node import cri, image
 
 # NamespaceMode TARGET and the kinds of a profile.
@@ -20,14 +20,6 @@ USER_IMAGE, NUMBER_IMAGE = "localhost/kata-user:latest", "localhost/kata-number:
 def setUpModule():
     cri_harness.set_up(sandboxer=harness.OPTIONS.sandboxer)
     cri_harness.LAB.import_pod_images(image.build(USER_IMAGE, user="app"), image.build(NUMBER_IMAGE, user="1234:3000"))
-
-
-def tearDownModule():
-    cri_harness.tear_down()
-
-
-def call(method, **request):
-    return cri_harness.CLIENT.call(method, **request)
 
 
 def ids(container):

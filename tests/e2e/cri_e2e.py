@@ -5,22 +5,10 @@ import time
 
 import cri_harness
 import harness
-from cri_harness import NODE, POD, Pod, Test, handler
+from cri_harness import NODE, POD, Pod, Test, call, handler, setUpModule, tearDownModule  # noqa: F401  (unittest looks for the module's two)
 from kata_node import cri
 
 kata_only = harness.kata_only
-
-
-def setUpModule():
-    cri_harness.set_up(sandboxer=harness.OPTIONS.sandboxer)
-
-
-def tearDownModule():
-    cri_harness.tear_down()
-
-
-def call(method, **request):
-    return cri_harness.CLIENT.call(method, **request)
 
 
 class Life(Test):

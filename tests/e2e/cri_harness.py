@@ -53,6 +53,19 @@ def tear_down():
         subprocess.run(["rm", "-rf", "--one-file-system", FOLDER], check=False)
 
 
+def setUpModule():
+    """For modules of tests that need nothing else: imported there by this name, as unittest wants it."""
+    set_up(sandboxer=harness.OPTIONS.sandboxer)
+
+
+def tearDownModule():
+    tear_down()
+
+
+def call(method, **request):
+    return CLIENT.call(method, **request)
+
+
 def remove_all():
     """Stops and removes every pod, whatever state it is in."""
     for pod in CLIENT.call("ListPodSandbox")["items"]:

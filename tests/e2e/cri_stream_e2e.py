@@ -3,24 +3,11 @@
 import os
 import time
 
-import cri_harness
 import cri_stream
 import harness
-from cri_harness import NODE, Pod, Test
+from cri_harness import NODE, Pod, Test, call, setUpModule, tearDownModule  # noqa: F401  (unittest looks for the module's two)
 from cri_stream import STDERR, STDIN, STDOUT, Stream
 from kata_node import cri
-
-
-def setUpModule():
-    cri_harness.set_up(sandboxer=harness.OPTIONS.sandboxer)
-
-
-def tearDownModule():
-    cri_harness.tear_down()
-
-
-def call(method, **request):
-    return cri_harness.CLIENT.call(method, **request)
 
 
 def exec_stream(container, *command, **how):
