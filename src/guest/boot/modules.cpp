@@ -81,6 +81,9 @@ std::vector<std::string> read_device_modules(const std::string& list_path) {
 }
 
 void load_module(const std::string& path) {
+  // Lists share what their modules depend on; to find that out by finit_module costs reading the file.
+  static std::set<std::string> loaded;
+  if (loaded.contains(path)) return;
   try {
     const UniqueFd file = open_file(path, O_RDONLY);
     // linux/module.h, MODULE_INIT_COMPRESSED_FILE: the kernel unpacks it.
@@ -88,6 +91,7 @@ void load_module(const std::string& path) {
     const int flags = path.ends_with(".ko") ? 0 : kCompressed;
     if (::syscall(SYS_finit_module, file.get(), "", flags) != 0 && errno != EEXIST)
       throw_errno("loading " + path);
+    loaded.insert(path);
     log::debug("kernel module loaded", {{"path", path}});
   } catch (const Error& error) {
     log::warning("kernel module not loaded", {{"error", error.message()}});

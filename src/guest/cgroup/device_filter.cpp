@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/error/error.h"
+#include "lib/linux/bpf.h"
 
 namespace kata::cgroup {
 namespace {
@@ -131,19 +132,11 @@ int bpf(int command, bpf_attr& attributes) {
 }
 
 UniqueFd load(const std::vector<uint64_t>& code) {
-  static constexpr char kLicense[] = "Apache-2.0";
   bpf_attr attributes{};
   attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
   attributes.insns = reinterpret_cast<uint64_t>(code.data());
   attributes.insn_cnt = static_cast<uint32_t>(code.size());
-  attributes.license = reinterpret_cast<uint64_t>(kLicense);
-  // The kernel's verifier gives up with EAGAIN when a signal comes, such as that of an ended container.
-  constexpr int kAttempts = 100;
-  for (int attempt = 1;; ++attempt) {
-    UniqueFd program(bpf(BPF_PROG_LOAD, attributes));
-    if (program) return program;
-    if (errno != EAGAIN || attempt == kAttempts) throw_errno("loading the device rules (eBPF)");
-  }
+  return kernel::load_bpf_program(attributes, "loading the device rules (eBPF)");
 }
 
 }  // namespace

@@ -123,7 +123,6 @@ Awaitable<std::string> look_until_there(const UeventWatcher& watcher, Lookup loo
 void load_driver(const std::string& driver) {
   if (driver == "blk" || driver == "mmioblk" || driver == "blk-ccw") boot::load_on_demand("virtio:2");
   if (driver == "scsi") boot::load_on_demand("virtio:8");
-  if (driver == "nvdimm") boot::load_on_demand("virtio:27");
 }
 
 }  // namespace

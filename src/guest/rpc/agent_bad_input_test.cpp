@@ -9,18 +9,7 @@
 namespace kata::rpc {
 namespace {
 
-class BadInput : public AgentTest {
- protected:
-  // The call fails so, says so, and the agent goes on.
-  template <typename Request>
-  void expect(const char* row, const std::string& method, const Request& request, Code code,
-              const std::string& text) {
-    EXPECT_EQ(static_cast<int>(code_of(method, request)), static_cast<int>(code))
-        << row << ": " << last_error();
-    EXPECT_NE(last_error().find(text), std::string::npos) << row << ": " << last_error();
-    EXPECT_EQ(code_of("Check", grpc::CheckRequest(), "grpc.Health"), Code::kOk) << row;
-  }
-};
+class BadInput : public AgentTest {};
 
 // Calls that name a container, and what they answer when there is none.
 struct NamedCall {

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "guest/boot/boot.h"
 #include "guest/boot/listener.h"
-#include "guest/device/device.h"
 #include "guest/device/uevent_watcher.h"
 #include "guest/rpc/spec_extras.h"
 #include "guest/sandbox/sandbox.h"
@@ -34,8 +32,6 @@ struct AgentContext {
   // Ends the agent after the answer.
   std::function<void()> stop;
   SpecExtras extras = {};
-  // By container: where its passed-through devices are.
-  std::map<std::string, device::PciMap> pci_maps = {};
   // Answered GetMetrics calls.
   uint64_t scrapes = 0;
 

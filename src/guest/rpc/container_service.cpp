@@ -34,15 +34,15 @@ device::NodeFinder finder_of(AgentContext& context) {
   };
 }
 
-Awaitable<> prepare_devices(AgentContext& context, std::string id, std::vector<device::Device> devices,
-                            oci::Spec& spec) {
+Awaitable<device::PciMap> prepare_devices(AgentContext& context, std::vector<device::Device> devices,
+                                          oci::Spec& spec) {
   device::PciMap map = co_await device::add_devices(std::move(devices), finder_of(context), spec);
   if (spec.process) device::rewrite_pci_environment(spec.process->env, map);
-  if (!map.empty()) context.pci_maps[id] = std::move(map);
   device::CdiOptions cdi;
   cdi.visible_devices = context.config.visible_cdi_devices;
   cdi.limit = context.config.cdi_timeout;
   co_await device::inject_cdi(std::move(cdi), spec);
+  co_return map;
 }
 
 Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerRequest& request, Empty&) {
@@ -67,8 +67,9 @@ Awaitable<> create_container(AgentContext& context, const grpc::CreateContainerR
   if (!request.devices().empty() || std::ranges::any_of(spec.spec.mounts, overlay))
     co_await context.need_modules();
   device::complete_device_modes(spec.spec);
-  spec.prepare_devices = [&context, id = spec.id, devices = devices_from_proto(request.devices())](
-                             oci::Spec& target) { return prepare_devices(context, id, devices, target); };
+  spec.prepare_devices = [&context, devices = devices_from_proto(request.devices())](oci::Spec& target) {
+    return prepare_devices(context, devices, target);
+  };
   co_await context.sandbox.create_container(std::move(spec));
 }
 
@@ -80,7 +81,6 @@ Awaitable<> start_container(AgentContext& context, const grpc::StartContainerReq
 Awaitable<> remove_container(AgentContext& context, const grpc::RemoveContainerRequest& request, Empty&) {
   check_container_id(request.container_id());
   context.extras.forget(request.container_id());
-  context.pci_maps.erase(request.container_id());
   co_await context.sandbox.remove_container(request.container_id(), std::chrono::seconds(request.timeout()));
 }
 

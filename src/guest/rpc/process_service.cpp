@@ -28,8 +28,7 @@ Awaitable<> exec_process(AgentContext& context, const grpc::ExecProcessRequest& 
   if (!request.has_process()) throw Error(Code::kInvalidArgument, "process is missing");
   oci::Process process = value_or_throw(process_from_proto(request.process()));
   context.extras.apply(request.container_id(), request.exec_id(), process);
-  if (const auto map = context.pci_maps.find(request.container_id()); map != context.pci_maps.end())
-    device::rewrite_pci_environment(process.env, map->second);
+  device::rewrite_pci_environment(process.env, context.sandbox.pci_map(request.container_id()));
   if (process.args.empty()) throw Error(Code::kInvalidArgument, "process.Args is empty");
   co_await context.sandbox.exec(request.container_id(), request.exec_id(), std::move(process));
 }

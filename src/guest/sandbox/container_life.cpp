@@ -25,6 +25,10 @@ void set_namespace(oci::Linux& config, const std::string& type, const std::strin
   }
 }
 
+std::string pid_namespace_of(pid_t pid) {
+  return "/proc/" + std::to_string(pid) + "/ns/pid";
+}
+
 }  // namespace
 
 std::string Sandbox::shared_pid_namespace(const std::string& id) {
@@ -39,7 +43,7 @@ std::string Sandbox::shared_pid_namespace(const std::string& id) {
       pid_holder_ = ChildProcess::adopt(executor_, container::start_pid_holder().pid);
     holder = pid_holder_->pid();
   }
-  return "/proc/" + std::to_string(holder) + "/ns/pid";
+  return pid_namespace_of(holder);
 }
 
 void Sandbox::place_in_namespaces(ContainerSpec& spec) {
@@ -53,8 +57,7 @@ void Sandbox::place_in_namespaces(ContainerSpec& spec) {
   oci::Namespace pid{.type = "pid", .path = {}};
   const auto target = spec.spec.annotations.find(oci::kPidTarget);
   if (target != spec.spec.annotations.end()) {
-    const auto process = find_container(target->second, Code::kNotFound)->init();
-    pid.path = "/proc/" + std::to_string(process->pid()) + "/ns/pid";
+    pid.path = pid_namespace_of(find_container(target->second, Code::kNotFound)->init()->pid());
   } else if (spec.sandbox_pidns) {
     pid.path = shared_pid_namespace(spec.id);
   }
@@ -92,7 +95,7 @@ Awaitable<> Sandbox::build(RecordPtr record, ContainerSpec& spec) {
   if (!spec.spec.process || spec.spec.process->args.empty())
     throw Error(Code::kInvalidArgument, "OCI.Process.Args is empty");
   make_folders(bundle_of(spec.id));
-  if (spec.prepare_devices) co_await spec.prepare_devices(spec.spec);
+  if (spec.prepare_devices) record->pci_map = co_await spec.prepare_devices(spec.spec);
   record->mount_points = co_await storages_.add(std::move(spec.storages), storage_context(spec.id));
   place_in_namespaces(spec);
   append_guest_hooks(guest_hooks_, spec.spec.hooks);

@@ -128,6 +128,11 @@ std::shared_ptr<container::Container> Sandbox::find_container(const std::string&
   return find_record(id, missing)->container;
 }
 
+device::PciMap Sandbox::pci_map(const std::string& id) const {
+  const auto found = records_.find(id);
+  return found == records_.end() ? device::PciMap() : found->second->pci_map;
+}
+
 std::shared_ptr<container::Process> Sandbox::find_process(const std::string& id, const std::string& exec_id,
                                                           Code missing_container) const {
   const RecordPtr record = find_record(id, missing_container);

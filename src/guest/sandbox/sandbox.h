@@ -16,6 +16,7 @@
 #include "guest/boot/agent_config.h"
 #include "guest/cgroup/cgroup.h"
 #include "guest/container/launcher.h"
+#include "guest/device/device.h"
 #include "guest/sandbox/guest_hooks.h"
 #include "guest/sandbox/oom_queue.h"
 #include "guest/sandbox/shared_mounts.h"
@@ -51,7 +52,8 @@ struct ContainerSpec {
   // Share one pid namespace between the containers that say so.
   bool sandbox_pidns = false;
   // Changes the spec for the guest's devices, after the id was reserved and before storages are attached.
-  std::function<Awaitable<>(oci::Spec& spec)> prepare_devices;
+  // Returns where those that were passed through are.
+  std::function<Awaitable<device::PciMap>(oci::Spec& spec)> prepare_devices;
 };
 
 class Sandbox {
@@ -83,6 +85,8 @@ class Sandbox {
   // exec_id empty or the container's id: its init. kNotFound "Process not found: ..." for an unknown process.
   std::shared_ptr<container::Process> find_process(const std::string& id, const std::string& exec_id,
                                                    Code missing_container) const;
+  // Where the container's passed-through devices are; empty for one without, and for an unknown container.
+  [[nodiscard]] device::PciMap pci_map(const std::string& id) const;
   [[nodiscard]] std::vector<std::shared_ptr<container::Container>> containers() const;
   // The processes of a container that the host started: pid to exec id (the container's id for its init).
   [[nodiscard]] std::map<pid_t, std::string> process_ids(const std::string& id) const;
@@ -106,6 +110,7 @@ class Sandbox {
     // By exec id, init under the container's id; null while an exec is being started.
     std::map<std::string, std::shared_ptr<container::Process>> processes;
     std::vector<std::string> mount_points;
+    device::PciMap pci_map;
     bool removing = false;
     Event removed;
     TaskGroup watchers;

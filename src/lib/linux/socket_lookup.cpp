@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <linux/bpf.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -12,18 +11,13 @@
 #include <unistd.h>
 
 #include "lib/error/error.h"
+#include "lib/linux/bpf.h"
 
 namespace kata::kernel {
 namespace {
 
 // Keys of the map.
 constexpr uint32_t kIpv4 = 0, kIpv6 = 1;
-
-UniqueFd bpf_call(bpf_cmd command, bpf_attr& attributes, const char* tried) {
-  UniqueFd fd(static_cast<int>(::syscall(SYS_bpf, command, &attributes, sizeof attributes)));
-  if (!fd) throw_errno(tried);
-  return fd;
-}
 
 UniqueFd make_map() {
   bpf_attr attributes{};
@@ -96,14 +90,12 @@ UniqueFd load_program(int map) {
       set(BPF_REG_0, SK_PASS),
       instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
   };
-  static constexpr char kLicense[] = "Apache-2.0";
   bpf_attr attributes{};
   attributes.prog_type = BPF_PROG_TYPE_SK_LOOKUP;
   attributes.expected_attach_type = BPF_SK_LOOKUP;
   attributes.insns = reinterpret_cast<uint64_t>(program.data());
   attributes.insn_cnt = program.size();
-  attributes.license = reinterpret_cast<uint64_t>(kLicense);
-  return bpf_call(BPF_PROG_LOAD, attributes, "loading the socket lookup program");
+  return load_bpf_program(attributes, "loading the socket lookup program");
 }
 
 }  // namespace

@@ -61,6 +61,15 @@ class AgentTest : public testing::Test {
     return answer ? Code::kOk : answer.error().code();
   }
   [[nodiscard]] const std::string& last_error() const { return last_error_; }
+  // The call fails so, says so, and the agent goes on.
+  template <typename Request>
+  void expect(const char* row, const std::string& method, const Request& request, Code code,
+              const std::string& text) {
+    EXPECT_EQ(static_cast<int>(code_of(method, request)), static_cast<int>(code))
+        << row << ": " << last_error();
+    EXPECT_NE(last_error().find(text), std::string::npos) << row << ": " << last_error();
+    EXPECT_EQ(code_of("Check", grpc::CheckRequest(), "grpc.Health"), Code::kOk) << row;
+  }
   std::expected<std::string, Error> call_raw(const std::string& service, const std::string& method,
                                              std::string payload);
   // Starts a call and returns at once; the result appears in the slot.
