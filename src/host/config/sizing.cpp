@@ -83,6 +83,10 @@ void size_dynamically(const HypervisorConfig& hypervisor, const PodLimits& limit
 
 }  // namespace
 
+uint32_t boot_vcpus(const HypervisorConfig& hypervisor) {
+  return static_cast<uint32_t>(std::max(1.0, std::ceil(hypervisor.default_vcpus)));
+}
+
 PodLimits limits_from_annotations(const Annotations& annotations) {
   const int64_t period = number_or_zero(annotations, "io.kubernetes.cri.sandbox-cpu-period");
   const int64_t quota = number_or_zero(annotations, "io.kubernetes.cri.sandbox-cpu-quota");

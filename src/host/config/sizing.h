@@ -26,6 +26,9 @@ PodLimits limits_from_resources(const oci::Resources& resources);
 // annotations.
 PodLimits limits_from_spec(const oci::Spec& spec, ContainerKind kind);
 
+// The vCPUs that a VM of this configuration starts with: whole ones, at least one.
+uint32_t boot_vcpus(const HypervisorConfig& hypervisor);
+
 struct VmSize {
   // What could not be had as asked, a line each: for the log.
   std::vector<std::string> clamps;

@@ -74,6 +74,11 @@ bool is_block_node(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
 }
 
+bool is_regular_file(const std::string& path) {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
 std::string node_of(unsigned major, unsigned minor, const std::string& sysfs) {
   const std::string file =
       sysfs + "/dev/block/" + std::to_string(major) + ":" + std::to_string(minor) + "/uevent";

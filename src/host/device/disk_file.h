@@ -41,6 +41,7 @@ DiskKey key_of(const std::string& path);
 
 // Whether `path` is a block node. False for whatever cannot be looked at.
 bool is_block_node(const std::string& path);
+bool is_regular_file(const std::string& path);
 
 // The node of a device number, by what the kernel calls it; "" = there is no such device.
 std::string node_of(unsigned major, unsigned minor, const std::string& sysfs = "/sys");

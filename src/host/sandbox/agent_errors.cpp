@@ -5,15 +5,10 @@
 #include <cerrno>
 #include <string_view>
 
+#include "lib/text/case.h"
+
 namespace kata::sandbox {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
 
 template <size_t N>
 bool contains_any(const std::string& text, const std::array<std::string_view, N>& parts) {
@@ -29,7 +24,7 @@ bool is_gone(const Error& error) {
                                                       "init process not found", "cannot find init process"};
   if (error.code() == Code::kNotFound || error.errno_value() == ESRCH || error.errno_value() == ENOENT)
     return true;
-  return contains_any(lower(error.message()), kTexts);
+  return contains_any(lower_case(error.message()), kTexts);
 }
 
 bool is_connection_closed(const Error& error) {
@@ -43,7 +38,7 @@ bool is_connection_closed(const Error& error) {
     default:
       break;
   }
-  return error.code() == Code::kUnavailable || contains_any(lower(error.message()), kTexts);
+  return error.code() == Code::kUnavailable || contains_any(lower_case(error.message()), kTexts);
 }
 
 }  // namespace kata::sandbox

@@ -72,7 +72,8 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
   const RunDir run_dir(sandbox_id);
   Teardown teardown("leftovers of sandbox " + sandbox_id,
                     [](std::string_view warning) { log::warning(warning); });
-  if (const auto state = load_state(run_dir.state_file())) {
+  const auto state = load_state(run_dir.state_file());
+  if (state) {
     for (const RecordedProcess& process : state->processes) {
       teardown.step("ending process " + process.role, [&] { kill_recorded(process); });
     }
@@ -80,7 +81,7 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
   for (const RecordedProcess& process : unrecorded_processes(sandbox_id)) {
     teardown.step("ending process", [&] { kill_recorded(process); });
   }
-  if (const auto state = load_state(run_dir.state_file())) co_await remove_cgroups(state->cgroups, teardown);
+  if (state) co_await remove_cgroups(state->cgroups, teardown);
   try {
     auto clean = [sandbox_id, journal = run_dir.network_journal()] {
       Teardown steps("leftovers of sandbox " + sandbox_id,

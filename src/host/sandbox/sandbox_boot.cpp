@@ -10,10 +10,8 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
 
-#include "host/config/cri_annotations.h"
 #include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
-#include "host/config/sizing.h"
 #include "host/device/aio.h"
 #include "host/sandbox/agent_errors.h"
 #include "host/sandbox/phase_timer.h"
@@ -174,7 +172,6 @@ Awaitable<> SandboxImpl::start_vm() {
     // containerd makes "unknown" of an internal error.
     throw error.code() == Code::kInternal ? error.as(Code::kUnavailable) : error;
   }
-  vm_started_ = true;
   disks_->vm_started(driver_->disk_plug());
   record("vmm", driver_->pid());
   transport_->vmm_started();

@@ -182,7 +182,6 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::unique_ptr<device::DiskManager> disks_;
   std::set<std::string> empty_dir_images_;
   std::shared_ptr<agent::AgentClient> agent_;
-  bool vm_started_ = false;
 
   std::map<std::string, std::shared_ptr<Container>> containers_;
   std::vector<std::string> order_;

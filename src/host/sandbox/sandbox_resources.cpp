@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <utility>
 
 #include <sched.h>
@@ -12,19 +11,10 @@
 #include "host/resource/cgroup/device_rules.h"
 #include "host/vmm/cpu_memory.h"
 #include "lib/error/error.h"
-#include "lib/fd/io.h"
 #include "lib/log/log.h"
 
 namespace kata::sandbox {
 namespace {
-
-std::string text_of(const char* path) {
-  try {
-    return read_file(path, size_t{1} << 16);
-  } catch (const Error&) {
-    return {};
-  }
-}
 
 std::vector<uint32_t> pinning_of(size_t vcpus, const std::string& cpus) {
   std::vector<uint32_t> set = sizing::cpus_of(cpus);
@@ -102,14 +92,18 @@ void SandboxResources::enter(const config::Config& config, const oci::Spec& spec
   pins_vcpus_ = config.runtime.enable_vcpus_pinning;
   overhead_vcpus_ = config.hypervisor.overhead_vcpus;
   vm_memory_mib_ = config.hypervisor.default_memory;
-  start_vcpus_ = static_cast<uint32_t>(std::max(1.0, std::ceil(config.hypervisor.default_vcpus)));
+  start_vcpus_ = config::boot_vcpus(config.hypervisor);
   const std::string path = spec.linux_config ? spec.linux_config->cgroups_path : "";
   cgroup_ = make_cgroup_(node_cgroup::plan_cgroups(path, sandbox_id_, cgroup_placement(config)));
   if (!cgroup_) return;
   record(cgroup_->missing_folders());
   cgroup_->create();
   cgroup_->enter();
-  cgroup_->restrict_devices(node_cgroup::vmm_device_rules(text_of("/proc/misc"), text_of("/proc/devices")));
+  if (!cgroup_->restricts_devices()) return;
+  const auto text = [files = node_cgroup::NodeFiles::kernel()](const char* path) {
+    return files->read(path).value_or("");
+  };
+  cgroup_->restrict_devices(node_cgroup::vmm_device_rules(text("/proc/misc"), text("/proc/devices")));
 }
 
 std::vector<std::string> SandboxResources::vmm_entry_files() const {

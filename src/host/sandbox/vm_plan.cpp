@@ -1,9 +1,9 @@
 #include "host/sandbox/vm_plan.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "host/config/cri_annotations.h"
+#include "host/config/sizing.h"
 #include "host/resource/volume/bind_volumes.h"
 
 namespace kata::sandbox {
@@ -29,7 +29,7 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
   spec.machine_type = hypervisor.machine_type;
   spec.machine_accelerators = hypervisor.machine_accelerators;
   spec.accelerator = accelerator(hypervisor.accelerator);
-  const auto vcpus = static_cast<uint32_t>(std::max(1.0, std::ceil(hypervisor.default_vcpus)));
+  const auto vcpus = config::boot_vcpus(hypervisor);
   spec.cpu.boot = vcpus;
   const bool fixed = config.runtime.static_sandbox_resource_mgmt;
   spec.cpu.max = fixed ? vcpus : std::max(vcpus, hypervisor.default_maxvcpus);
@@ -71,7 +71,7 @@ vmm::BlockSettings plan_block(const config::Config& config) {
   block.physical_sector = hypervisor.block_device_physical_sector_size;
   // One per processor unless more are asked for.
   block.queues = std::max(static_cast<uint32_t>(std::min<uint64_t>(hypervisor.num_queues, kMaxQueues)),
-                          static_cast<uint32_t>(std::max(1.0, std::ceil(hypervisor.default_vcpus))));
+                          config::boot_vcpus(hypervisor));
   block.queue_size = hypervisor.queue_size;
   block.max_bytes = hypervisor.disk_rate_limiter_bw_max_rate;
   block.max_bytes_burst = hypervisor.disk_rate_limiter_bw_one_time_burst.value_or(0);
@@ -156,8 +156,7 @@ network::NetworkConfig plan_network(const config::Config& config, const oci::Spe
   }
   plan.model = network::parse_model(config.runtime.internetworking_model);
   // A queue pair per processor, unless more are asked for.
-  plan.queues = std::max(config.hypervisor.network_queues,
-                         static_cast<uint32_t>(std::max(1.0, std::ceil(config.hypervisor.default_vcpus))));
+  plan.queues = std::max(config.hypervisor.network_queues, config::boot_vcpus(config.hypervisor));
   if (config.hypervisor.disable_vhost_net) plan.vhost_net = network::NetworkConfig::VhostNet::kNever;
   plan.limits = {.received = config.hypervisor.rx_rate_limiter_max_rate,
                  .sent = config.hypervisor.tx_rate_limiter_max_rate};

@@ -10,6 +10,7 @@
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
+#include "lib/text/case.h"
 
 namespace kata::shim {
 namespace {
@@ -50,14 +51,6 @@ std::optional<uint64_t> number(std::string_view text) {
   return result.ec == std::errc() ? std::optional(value) : std::nullopt;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 std::string read_or_empty(const std::string& path) {
   try {
     return read_file(path, kMaxProcFile);
@@ -95,7 +88,7 @@ void add_status(Gauges& gauges, std::string_view status) {
     const bool wanted = key.starts_with("Vm") || key.starts_with("Rss") || key == "HugetlbPages" ||
                         key.ends_with("ctxt_switches") || key == "Threads";
     const auto parsed = number(value);
-    if (wanted && parsed) gauges.item(lower(key), *parsed);
+    if (wanted && parsed) gauges.item(lower_case(key), *parsed);
   });
 }
 
@@ -124,7 +117,7 @@ void add_io(Gauges& gauges, std::string_view io) {
   if (io.empty()) return;
   gauges.family("_io_stat", "Process I/O (/proc/<pid>/io)");
   each_line(io, [&](std::string_view key, std::string_view value) {
-    const std::string name = lower(key);
+    const std::string name = lower_case(key);
     if (const auto parsed = number(value)) gauges.item(name, *parsed);
   });
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <sys/mman.h>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -15,6 +16,14 @@ UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
   UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
   if (!fd) throw_errno("opening " + path);
   return fd;
+}
+
+UniqueFd memory_file(const char* name, std::string_view data, uint64_t size, std::string_view what) {
+  UniqueFd file(::memfd_create(name, MFD_CLOEXEC));
+  if (!file || ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
+    throw_errno("making " + std::string(what));
+  write_all(file.get(), data, what);
+  return open_file("/proc/self/fd/" + std::to_string(file.get()), O_RDONLY);
 }
 
 void write_all(int fd, std::string_view data, std::string_view what) {

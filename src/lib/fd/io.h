@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -12,6 +13,10 @@ namespace kata {
 
 // open(2) with O_CLOEXEC added. Throws Error "opening <path>: ..." on failure.
 UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0);
+
+// A file in memory (memfd_create(2)) of at least `size` bytes that begins with `data`; read-only. `what` is
+// for errors.
+UniqueFd memory_file(const char* name, std::string_view data, uint64_t size, std::string_view what);
 
 // Writes all of `data`, through short writes and EINTR. Throws Error naming `what`.
 void write_all(int fd, std::string_view data, std::string_view what);

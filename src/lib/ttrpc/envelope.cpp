@@ -6,6 +6,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
+#include "lib/text/case.h"
+
 #include "ttrpc/ttrpc.pb.h"
 
 namespace kata::ttrpc {
@@ -43,12 +45,6 @@ void put_bytes(std::string& out, Tag tag, std::string_view bytes) {
   put_varint(out, tag);
   put_varint(out, bytes.size());
   out += bytes;
-}
-
-std::string lower(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
 }
 
 // `head` starts with room for the frame's header.
@@ -151,7 +147,7 @@ Field read_metadata(CodedInputStream& in, const std::string& data, Metadata& met
   ::ttrpc::KeyValue entry;
   if (!entry.ParseFromArray(data.data() + slice.offset, static_cast<int>(slice.length)))
     return Field::kBroken;
-  metadata.emplace_back(lower(std::move(*entry.mutable_key())), std::move(*entry.mutable_value()));
+  metadata.emplace_back(lower_case(std::move(*entry.mutable_key())), std::move(*entry.mutable_value()));
   return Field::kRead;
 }
 
@@ -187,7 +183,7 @@ std::expected<OutFrame, Error> encode_request(uint32_t stream, uint8_t flags, co
   }
   for (const auto& [key, value] : head.metadata) {
     std::string entry;
-    put_bytes(entry, kKeyValueKey, lower(key));
+    put_bytes(entry, kKeyValueKey, lower_case(key));
     put_bytes(entry, kKeyValueValue, value);
     put_bytes(after, kRequestMetadata, entry);
   }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <set>
 
-#include "lib/error/error.h"
-
 namespace kata::node_cgroup {
 namespace {
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,10 @@ class FakeNodeFiles final : public NodeFiles {
   [[nodiscard]] std::optional<std::string> read(const std::string& path) const override {
     const auto found = files.find(path);
     return found == files.end() ? std::nullopt : std::optional(found->second);
+  }
+  void delegate(const std::string& folder) override {
+    std::istringstream names(read(folder + "/cgroup.controllers").value_or(""));
+    for (std::string name; names >> name;) write(folder + "/cgroup.subtree_control", "+" + name);
   }
   [[nodiscard]] std::vector<pid_t> own_threads() const override { return threads; }
 

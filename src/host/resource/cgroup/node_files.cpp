@@ -9,6 +9,8 @@
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
+#include "lib/linux/controllers.h"
+#include "lib/log/log.h"
 
 namespace kata::node_cgroup {
 namespace {
@@ -37,6 +39,19 @@ class KernelFiles final : public NodeFiles {
       return read_file(path, size_t{1} << 20);
     } catch (const Error&) {
       return std::nullopt;
+    }
+  }
+
+  void delegate(const std::string& folder) override {
+    // Another manager's busy folder: a limit that needs the controller says so.
+    const auto refused = [&folder](std::string_view controller, const Error& error) {
+      log::debug("cgroup controller not enabled",
+                 {{"folder", folder}, {"controller", std::string(controller)}, {"error", error.message()}});
+    };
+    try {
+      ::kata::kernel::delegate_controllers(folder, refused);
+    } catch (const Error& error) {
+      log::debug("cgroup controllers not enabled", {{"folder", folder}, {"error", error.message()}});
     }
   }
 

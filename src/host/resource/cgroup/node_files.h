@@ -22,6 +22,8 @@ class NodeFiles {
   virtual void write(const std::string& path, const std::string& value) = 0;
   // Nothing where it is not there or cannot be read.
   [[nodiscard]] virtual std::optional<std::string> read(const std::string& path) const = 0;
+  // Hands the controllers of a v2 cgroup down to its children (kernel::delegate_controllers).
+  virtual void delegate(const std::string& folder) = 0;
   // The threads of this process, the calling one first.
   [[nodiscard]] virtual std::vector<pid_t> own_threads() const = 0;
 

@@ -112,17 +112,7 @@ void SandboxCgroup::prepare_folder(const std::string& path) {
     files_->write(path + "/cgroup.type", "threaded");
     return;
   }
-  const std::string parent = path.substr(0, path.rfind('/'));
-  std::istringstream available(files_->read(parent + "/cgroup.controllers").value_or(""));
-  for (std::string name; available >> name;) {
-    try {
-      files_->write(parent + "/cgroup.subtree_control", "+" + name);
-    } catch (const Error& error) {
-      // Another manager's busy folder: a limit that needs the controller says so.
-      log::debug("cgroup controller not enabled",
-                 {{"folder", parent}, {"controller", name}, {"error", error.message()}});
-    }
-  }
+  files_->delegate(path.substr(0, path.rfind('/')));
 }
 
 void SandboxCgroup::inherit_cpuset(const std::string& path) {
@@ -187,11 +177,15 @@ std::vector<std::string> SandboxCgroup::vmm_entry_files() const {
   return {layout_.unified + plan_.sandbox + "/cgroup.procs"};
 }
 
+std::string SandboxCgroup::own_devices_folder() const {
+  if (unified()) return {};
+  const std::string where = folder("devices", plan_.overhead.empty() ? plan_.sandbox : plan_.overhead);
+  return std::ranges::find(made_, where) == made_.end() ? std::string() : where;
+}
+
 void SandboxCgroup::restrict_devices(const std::vector<std::string>& rules) {
-  if (unified()) return;
-  const std::string& path = plan_.overhead.empty() ? plan_.sandbox : plan_.overhead;
-  const std::string where = folder("devices", path);
-  if (where.empty() || std::ranges::find(made_, where) == made_.end()) return;
+  const std::string where = own_devices_folder();
+  if (where.empty()) return;
   try {
     files_->write(where + "/devices.deny", "a");
     for (const std::string& rule : rules) files_->write(where + "/devices.allow", rule);

@@ -49,6 +49,8 @@ class SandboxCgroup {
   // Files that the VMM must write itself into before it runs because it is not to be where the shim is; empty
   // when it is born in the right place.
   [[nodiscard]] std::vector<std::string> vmm_entry_files() const;
+  // Whether restrict_devices() has anything to do: v1, and a folder that this sandbox made.
+  [[nodiscard]] bool restricts_devices() const { return !own_devices_folder().empty(); }
   // Restricts which devices may be opened (v1; v2 has no such files). A node that refuses is warned about.
   void restrict_devices(const std::vector<std::string>& rules);
   void apply(const NodeLimits& limits);
@@ -79,6 +81,7 @@ class SandboxCgroup {
   [[nodiscard]] std::vector<std::string> mounts() const;
   // Where the limits on CPU time are written: the vCPUs' own cgroup, if they have one.
   [[nodiscard]] std::string cpu_folder(const std::string& controller) const;
+  [[nodiscard]] std::string own_devices_folder() const;
   void prepare_folder(const std::string& path);
   void inherit_cpuset(const std::string& path);
   void enter_once();

@@ -2,27 +2,15 @@
 
 #include <algorithm>
 #include <string_view>
-#include <sys/stat.h>
 
 #include "lib/error/error.h"
+#include "lib/text/case.h"
 
 namespace kata::rootfs {
 namespace {
 
 bool has_option(const MountRequest& mount, std::string_view option) {
   return std::ranges::find(mount.options, option) != mount.options.end();
-}
-
-bool is_file(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
-
-std::string lower_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 bool is_layers(const std::vector<MountRequest>& mounts) {
@@ -42,7 +30,7 @@ Kind classify(const std::vector<MountRequest>& mounts) {
   if (is_layers(mounts)) return Kind::kLayers;
   if (mounts.size() != 1) return Kind::kFolder;
   const MountRequest& mount = mounts.front();
-  const bool image = has_option(mount, "loop") && is_file(mount.source);
+  const bool image = has_option(mount, "loop") && device::is_regular_file(mount.source);
   return image || device::is_block_node(mount.source) ? Kind::kBlock : Kind::kFolder;
 }
 

@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string_view>
-#include <sys/mman.h>
 #include <utility>
-
-#include <unistd.h>
 
 #include "host/resource/rootfs/block_rootfs.h"
 #include "host/resource/rootfs/gpt_head.h"
@@ -14,6 +11,7 @@
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/log/log.h"
+#include "lib/text/case.h"
 
 namespace kata::rootfs {
 namespace {
@@ -37,13 +35,6 @@ struct Parts {
   std::vector<const MountRequest*> writable, layers;
   std::vector<std::string> folders;
 };
-
-std::string lower_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
 
 Parts take_apart(const std::vector<MountRequest>& mounts) {
   Parts parts;
@@ -97,15 +88,6 @@ std::optional<device::DiskFile> open_layer(const std::string& path) {
   if (file.backing != vmm::DiskSpec::Backing::kFile)
     throw Error(Code::kInvalidArgument, "layer " + path + " is not a regular file");
   return file;
-}
-
-UniqueFd memory_file(const char* name, std::string_view head, uint64_t size) {
-  UniqueFd file(::memfd_create(name, MFD_CLOEXEC));
-  if (!file || ::ftruncate(file.get(), static_cast<off_t>(size)) != 0)
-    throw_errno("making a disk's beginning");
-  if (!head.empty()) write_all(file.get(), head, "a disk's beginning");
-  // As QEMU will ask for it.
-  return open_file("/proc/self/fd/" + std::to_string(file.get()), O_RDONLY);
 }
 
 // fsmeta with its data: the guest's kernel finds the parts one after the other.
@@ -190,9 +172,9 @@ void claim_partitions(const Parts& parts, const std::string& container_id, devic
                 "the image of container " + container_id + " has no layer with content");
   storages.front().options.insert(storages.front().options.end(), parts.folders.begin(), parts.folders.end());
   const GptHead head = make_gpt_head(layers, random_guid);
-  disk.files[0] = memory_file("kata-gpt", head.bytes, kHeadSectors * kSector);
+  disk.files[0] = memory_file("kata-gpt", head.bytes, kHeadSectors * kSector, "a disk's beginning");
   // One piece of zeros serves every gap.
-  disk.files[1] = memory_file("kata-gap", "", kHeadSectors * kSector);
+  disk.files[1] = memory_file("kata-gap", "", kHeadSectors * kSector, "a disk's beginning");
   disk.extents = partition_extents(head, sizes);
   const std::string id = disks.claim(std::move(disk));
   to.claimed.push_back(id);

@@ -11,10 +11,6 @@
 namespace kata::volume {
 namespace {
 
-bool has_option(const oci::Mount& mount, std::string_view option) {
-  return std::ranges::find(mount.options, option) != mount.options.end();
-}
-
 bool is_below(std::string_view path, std::string_view folder) {
   return path == folder ||
          (path.starts_with(folder) && path.size() > folder.size() && path[folder.size()] == '/');
@@ -35,9 +31,16 @@ Awaitable<> share_one(share_fs::ShareFs& share, oci::Mount& mount, std::vector<s
 
 }  // namespace
 
+bool has_option(const oci::Mount& mount, std::string_view option) {
+  return std::ranges::find(mount.options, option) != mount.options.end();
+}
+
+bool is_bind(const oci::Mount& mount) {
+  return mount.type == "bind" || has_option(mount, "bind") || has_option(mount, "rbind");
+}
+
 MountKind classify(const oci::Mount& mount) {
-  if (mount.type != "bind" && !has_option(mount, "bind") && !has_option(mount, "rbind"))
-    return MountKind::kGuestOnly;
+  if (!is_bind(mount)) return MountKind::kGuestOnly;
   if (mount.destination == "/dev/shm") return MountKind::kSandboxShm;
   for (const std::string_view folder : {"/dev", "/proc", "/sys"}) {
     if (is_below(mount.source, folder)) return MountKind::kHostSystem;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/device/container_disks.h"
@@ -13,6 +14,9 @@ namespace kata::volume {
 
 // Guest folder that stands for a pod's /dev/shm (agent-api facts, section 7).
 inline constexpr const char* kGuestShm = "/run/kata-containers/sandbox/shm";
+
+bool has_option(const oci::Mount& mount, std::string_view option);
+bool is_bind(const oci::Mount& mount);
 
 enum class MountKind {
   // The guest makes it by itself: proc, tmpfs, devpts, ...

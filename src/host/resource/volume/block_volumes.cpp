@@ -5,6 +5,7 @@
 #include <string_view>
 #include <sys/stat.h>
 
+#include "host/resource/volume/bind_volumes.h"
 #include "host/resource/volume/empty_dir.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -13,19 +14,6 @@
 
 namespace kata::volume {
 namespace {
-
-bool has_option(const oci::Mount& mount, std::string_view option) {
-  return std::ranges::find(mount.options, option) != mount.options.end();
-}
-
-bool is_bind(const oci::Mount& mount) {
-  return mount.type == "bind" || has_option(mount, "bind") || has_option(mount, "rbind");
-}
-
-bool is_file(const std::string& path) {
-  struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
 
 bool is_disk_type(std::string_view type) {
   constexpr std::array<std::string_view, 7> kTypes = {"ext2",  "ext3",  "ext4",    "xfs",
@@ -36,7 +24,8 @@ bool is_disk_type(std::string_view type) {
 // "" = the type that the disk has.
 bool is_disk(const oci::Mount& mount) {
   if (!is_bind(mount) && !is_disk_type(mount.type)) return false;
-  return device::is_block_node(mount.source) || (has_option(mount, "loop") && is_file(mount.source));
+  return device::is_block_node(mount.source) ||
+         (has_option(mount, "loop") && device::is_regular_file(mount.source));
 }
 
 bool is_raw(const oci::Mount& mount) {

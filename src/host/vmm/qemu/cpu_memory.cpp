@@ -27,10 +27,6 @@ uint64_t round_up(uint64_t value, uint64_t step) {
   return (value + step - 1) / step * step;
 }
 
-std::string by_id(const std::string& id) {
-  return R"({"id":)" + json_quote(id) + "}";
-}
-
 }  // namespace
 
 std::expected<std::vector<CpuSlot>, Error> parse_cpu_slots(const std::string& answer) {
@@ -111,12 +107,7 @@ Awaitable<> QemuCpuMemory::plug_vcpu() {
 
 Awaitable<> QemuCpuMemory::unplug_vcpu() {
   const std::string id = cpu_ids_.back();
-  const std::shared_ptr<Event> gone = machine_->device_gone(id);
-  auto ask = [](QmpClient& qmp, std::string device, std::shared_ptr<Event> event) -> Awaitable<> {
-    co_await qmp.execute("device_del", by_id(device));
-    co_await event->wait();
-  };
-  co_await with_deadline(ask(machine_->qmp(), id, gone), kGuestLimit, "taking back vCPU " + id);
+  co_await machine_->remove_device(id, kGuestLimit, "taking back vCPU " + id);
   cpu_ids_.pop_back();
   --now_.vcpus;
 }
@@ -165,7 +156,7 @@ Awaitable<> QemuCpuMemory::plug_dimm(uint64_t mib) {
   if (failure) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
     try {
-      co_await with_deadline(qmp.execute("object-del", by_id(backend)), kCommandLimit, what);
+      co_await with_deadline(qmp.execute("object-del", json_id(backend)), kCommandLimit, what);
     } catch (const Error& error) {
       log::warning("taking back memory that could not be plugged", {{"error", error.message()}});
     }

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdio>
-#include <sys/mman.h>
 #include <utility>
 
 #include <fcntl.h>
@@ -31,14 +30,6 @@ std::string set_path(uint32_t number) {
   return "/dev/fdset/" + std::to_string(number);
 }
 
-// QEMU opens it again by this name with the access it needs.
-UniqueFd make_descriptor_file(const std::string& text) {
-  UniqueFd file(::memfd_create("kata-vmdk", MFD_CLOEXEC));
-  if (!file) throw_errno("making a disk descriptor");
-  write_all(file.get(), text, "a disk descriptor");
-  return open_file("/proc/self/fd/" + std::to_string(file.get()), O_RDONLY);
-}
-
 void add_sets(DiskPlan& plan, const DiskSpec& disk) {
   const uint32_t base = disk.number * kSetsPerDisk;
   const std::string owner = "kata-block:" + disk.id + ":";
@@ -53,7 +44,7 @@ void add_sets(DiskPlan& plan, const DiskSpec& disk) {
                          .fd = disk.files[i],
                          .opaque = owner + "vmdk-extent-" + std::to_string(i)});
   }
-  plan.descriptor = make_descriptor_file(vmdk_descriptor(disk.extents, numbers));
+  plan.descriptor = memory_file("kata-vmdk", vmdk_descriptor(disk.extents, numbers), 0, "a disk descriptor");
   plan.sets.push_back({.number = base, .fd = plan.descriptor.get(), .opaque = owner + "vmdk-descriptor"});
 }
 

@@ -18,10 +18,6 @@ constexpr Duration kPlugLimit = std::chrono::seconds(10);
 // The guest is asked and answers, some 70 ms; a busy one takes longer.
 constexpr Duration kUnplugLimit = std::chrono::seconds(10);
 
-std::string by_name(const char* member, const std::string& name) {
-  return std::string("{\"") + member + "\":" + json_quote(name) + "}";
-}
-
 }  // namespace
 
 Awaitable<> QemuDiskPlug::make(const DiskPlan& plan, Made& made) {
@@ -50,8 +46,8 @@ Awaitable<> QemuDiskPlug::take_away(Made made) {
     }
   };
   for (const std::string& node : std::views::reverse(made.nodes))
-    co_await step("blockdev-del", by_name("node-name", node));
-  if (!made.object.empty()) co_await step("object-del", by_name("id", made.object));
+    co_await step("blockdev-del", R"({"node-name":)" + json_quote(node) + "}");
+  if (!made.object.empty()) co_await step("object-del", json_id(made.object));
   for (const uint32_t set : std::views::reverse(made.sets))
     co_await step("remove-fd", "{\"fdset-id\":" + std::to_string(set) + "}");
 }
@@ -82,12 +78,7 @@ Awaitable<> QemuDiskPlug::add_controller(ScsiControllerSpec controller) {
 Awaitable<> QemuDiskPlug::remove_disk(std::string id) {
   const auto found = plugged_.find(id);
   if (found == plugged_.end()) throw Error(Code::kNotFound, "unplugging disk " + id + ": it was not plugged");
-  const std::shared_ptr<Event> gone = machine_->device_gone(id);
-  auto ask = [](QmpClient& qmp, std::string device, std::shared_ptr<Event> event) -> Awaitable<> {
-    co_await qmp.execute("device_del", by_name("id", device));
-    co_await event->wait();
-  };
-  co_await with_deadline(ask(machine_->qmp(), id, gone), kUnplugLimit, "unplugging disk " + id);
+  co_await machine_->remove_device(id, kUnplugLimit, "unplugging disk " + id);
   co_await take_away(std::move(plugged_.extract(id).mapped()));
 }
 

@@ -163,10 +163,16 @@ void Machine::kill() {
   child_->signal(SIGKILL);
 }
 
-std::shared_ptr<Event> Machine::device_gone(const std::string& id) {
-  std::shared_ptr<Event>& gone = leaving_[id];
-  if (!gone || gone->is_set()) gone = std::make_shared<Event>(executor_);
-  return gone;
+Awaitable<> Machine::remove_device(std::string id, Duration limit, std::string what) {
+  // Noted before the command: its event may come before its answer.
+  const auto gone = std::make_shared<Event>(executor_);
+  leaving_[id] = gone;
+  auto ask = [](std::shared_ptr<QmpClient> qmp, std::string device,
+                std::shared_ptr<Event> event) -> Awaitable<> {
+    co_await qmp->execute("device_del", json_id(device));
+    co_await event->wait();
+  };
+  co_await with_deadline(ask(qmp_, id, gone), limit, std::move(what));
 }
 
 std::shared_ptr<Machine::GuestWord> Machine::guest_word(const std::string& id) {

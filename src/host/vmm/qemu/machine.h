@@ -31,8 +31,9 @@ class Machine : public std::enable_shared_from_this<Machine> {
   Awaitable<VmExit> wait();
   Awaitable<std::string> guest_failure();
   void kill();
-  // Set when QEMU has taken the device away (DEVICE_DELETED); ask before device_del.
-  std::shared_ptr<Event> device_gone(const std::string& id);
+  // Asks the guest for the device and waits until QEMU has taken it away (DEVICE_DELETED), for at most
+  // `limit`; `what` is for the error.
+  Awaitable<> remove_device(std::string id, Duration limit, std::string what);
   // What the guest says of a device that it was given (ACPI _OST); ask before the device is plugged.
   struct GuestWord {
     explicit GuestWord(const asio::any_io_executor& executor) : said(executor) {}

@@ -29,10 +29,6 @@ std::string joined(const std::vector<std::string>& names) {
   return list;
 }
 
-std::string by_id(const std::string& id) {
-  return json::serialize(json::object{{"id", id}});
-}
-
 Awaitable<std::vector<std::string>> give(QmpClient& qmp, const std::string& prefix,
                                          const std::vector<int>& fds) {
   std::vector<std::string> names;
@@ -92,7 +88,7 @@ Awaitable<> QemuNicPlug::make(const NicSpec& nic, const std::string& port, bool&
 
 Awaitable<> QemuNicPlug::remove_backend(const std::string& id) {
   try {
-    std::string arguments = by_id("net-" + id);
+    std::string arguments = json_id("net-" + id);
     co_await with_deadline(machine_->qmp().execute("netdev_del", std::move(arguments)), kPlugLimit,
                            "removing its backend");
   } catch (const Error& error) {
@@ -128,12 +124,7 @@ Awaitable<> QemuNicPlug::remove_nic(std::string id) {
   const auto found = std::ranges::find_if(taken_, [&id](const auto& entry) { return entry.second == id; });
   if (found == taken_.end()) throw Error(Code::kNotFound, "unplugging NIC " + id + ": it was not plugged");
   const std::string port = found->first;
-  const std::shared_ptr<Event> gone = machine_->device_gone(id);
-  auto ask = [](QmpClient& qmp, std::string device, std::shared_ptr<Event> event) -> Awaitable<> {
-    co_await qmp.execute("device_del", by_id(device));
-    co_await event->wait();
-  };
-  co_await with_deadline(ask(machine_->qmp(), id, gone), kUnplugLimit, "unplugging NIC " + id);
+  co_await machine_->remove_device(id, kUnplugLimit, "unplugging NIC " + id);
   co_await remove_backend(id);
   taken_.erase(port);
 }

@@ -129,4 +129,8 @@ std::string json_quote(std::string_view text) {
   return json::serialize(json::string(text));
 }
 
+std::string json_id(std::string_view id) {
+  return R"({"id":)" + json_quote(id) + "}";
+}
+
 }  // namespace kata::vmm::qemu

@@ -60,5 +60,7 @@ struct QmpGuestWord {
 std::optional<QmpGuestWord> parse_guest_word(std::string_view data);
 // JSON text of a string, with its quotes.
 std::string json_quote(std::string_view text);
+// {"id":"..."}: the arguments of many commands.
+std::string json_id(std::string_view id);
 
 }  // namespace kata::vmm::qemu
