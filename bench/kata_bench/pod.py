@@ -71,12 +71,13 @@ class Subject:
         tables["runtime"]["enable_debug"] = False  # as users run it
         return tables
 
-    def config_with(self, keys):
-        """A configuration with these keys of the hypervisor's table; that of --against stays what it is."""
+    def config_with(self, keys, runtime=()):
+        """A configuration with these keys of the hypervisor's and the runtime's table; that of --against stays what it is."""
         if self._own_config:
             return self._own_config
         tables = self._quiet_tables()
         tables["hypervisor.qemu"].update(keys)
+        tables["runtime"].update(runtime)
         return configuration.write(os.path.join(self.folder, "kata-with.toml"), tables)
 
     def verbose_config(self):
@@ -121,11 +122,34 @@ class Subject:
         return Pod(self, command or ("sleep", "100000"), **options)
 
 
-class Pod:
+class Running:
+    """The processes of a pod that runs, whoever started it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def processes(self):
+        """{program: [pids]} of this pod on the host."""
+        return processes_of(self.name)
+
+    def process(self, pattern):
+        """The first process whose program's name matches."""
+        for program, pids in self.processes().items():
+            if re.search(pattern, program):
+                return min(pids)
+        raise BenchError(f"pod {self.name} has no process like {pattern}")
+
+    @property
+    def guest_address(self):
+        return guest_address(self.name)
+
+
+class Pod(Running):
     """A container that runs until the end of the `with` block."""
 
     def __init__(self, subject, command, runtime=KATA, flags=(), config=None):
-        self.subject, self.name, self._execs = subject, subject.new_id(), 0
+        super().__init__(subject.new_id())
+        self.subject, self._execs = subject, 0
         self._words = subject.words(self.name, *command, runtime=runtime, flags=("-d", *flags), config=config)
         self.runtime = runtime
 
@@ -144,21 +168,6 @@ class Pod:
     def exec(self, *command):
         """Runs `ctr task exec`; returns (seconds to the first output, seconds in all, output)."""
         return self.subject.timed(self.exec_words(*command))
-
-    def processes(self):
-        """{program: [pids]} of this pod on the host."""
-        return processes_of(self.name)
-
-    def process(self, pattern):
-        """The first process whose program's name matches."""
-        for program, pids in self.processes().items():
-            if re.search(pattern, program):
-                return min(pids)
-        raise BenchError(f"pod {self.name} has no process like {pattern}")
-
-    @property
-    def guest_address(self):
-        return guest_address(self.name)
 
 
 def guest_address(name):

@@ -18,27 +18,33 @@ AT_ONCE = 10
 _LOG_SECONDS = 60
 # Phases of the host's side of a pod's network in the shim's log.
 SET_UP, UNDO = "network", "network undo"
+# NamespaceMode of the CRI.
+POD_NETWORK, NODE_NETWORK = 0, 2
 
 
 class Node:
     """A private containerd with CRI for a subject. A context manager."""
 
-    def __init__(self, subject):
-        self.subject, self.folder = subject, os.path.join(subject.folder, "pods")
+    def __init__(self, subject, config=None):
+        self.subject, self.config, self.folder = subject, config or subject.verbose_config(), os.path.join(subject.folder, "pods")
         self._numbers = itertools.count(1)
 
     def __enter__(self):
         try:
             self._program = cri.client_program(paths.cache())
             os.makedirs(self.folder)
-            settings = cri.Settings(self.subject.verbose_config())
+            settings = cri.Settings(self.config)
             self.lab = containerd.Containerd(os.path.join(self.folder, "lab"), self.subject.lab.version, paths.cache(), [self.subject.programs],
                                              pods=settings)
             self.lab.__enter__()
         except cri.Unavailable as reason:
             raise pod.BenchError(str(reason)) from reason
-        self.client = self.new_client()
-        self._wait_ready()
+        try:
+            self.client = self.new_client()
+            self._wait_ready()
+        except BaseException:
+            self.lab.stop()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -49,44 +55,53 @@ class Node:
     def new_client(self):
         return cri.Client(self._program, self.lab.address)
 
+    def call(self, method, client=None, **request):
+        try:
+            return (client or self.client).call(method, **request)
+        except cri.CallFailed as failure:
+            raise pod.BenchError(str(failure)) from failure
+
     def _wait_ready(self):
         deadline = time.monotonic() + 20
-        while not all(c["status"] for c in self.client.call("Status")["status"]["conditions"] if c["type"].endswith("Ready")):
+        while not all(c["status"] for c in self.call("Status")["status"]["conditions"] if c["type"].endswith("Ready")):
             if time.monotonic() > deadline:
                 raise pod.BenchError("the CRI is not ready after 20 s")
             time.sleep(0.05)
 
-    def sandbox(self):
+    def sandbox(self, network):
         """The configuration of a new pod."""
         name = f"{self.subject.prefix}-p{next(self._numbers)}"
         logs = os.path.join(self.folder, name)
         os.makedirs(logs)
         return {"metadata": {"name": name, "uid": name, "namespace": "default"}, "logDirectory": logs, "hostname": "pod",
-                "linux": {"securityContext": {"namespaceOptions": {"network": 0, "pid": 1}}}}
+                "linux": {"securityContext": {"namespaceOptions": {"network": network, "pid": 1}}}}
 
     @contextlib.contextmanager
-    def running(self, handler, client=None):
+    def running(self, handler, client=None, network=POD_NETWORK):
         """A pod that runs: (configuration, id, seconds of RunPodSandbox)."""
-        client, config = client or self.client, self.sandbox()
+        config = self.sandbox(network)
         started = time.monotonic()
-        try:
-            identity = client.call("RunPodSandbox", config=config, runtimeHandler=handler)["podSandboxId"]
-        except cri.CallFailed as failure:
-            raise pod.BenchError(str(failure)) from failure
+        identity = self.call("RunPodSandbox", client, config=config, runtimeHandler=handler)["podSandboxId"]
         took = time.monotonic() - started
         try:
             yield config, identity, took
         finally:
-            client.call("StopPodSandbox", podSandboxId=identity)
-            client.call("RemovePodSandbox", podSandboxId=identity)
+            self.call("StopPodSandbox", client, podSandboxId=identity)
+            self.call("RemovePodSandbox", client, podSandboxId=identity)
+
+    def start_container(self, config, identity, name, command, mounts=(), resources=None):
+        """Create and start of a container. Returns the seconds."""
+        wanted = {"metadata": {"name": name}, "image": {"image": image.NAME}, "command": list(command), "logPath": name + ".log", "mounts": list(mounts),
+                  "linux": {"securityContext": config["linux"]["securityContext"], "resources": resources or {}}}
+        started = time.monotonic()
+        made = self.call("CreateContainer", podSandboxId=identity, config=wanted, sandboxConfig=config)["containerId"]
+        self.call("StartContainer", containerId=made)
+        return time.monotonic() - started
 
     def container(self, config, identity, name, mounts=()):
-        """Create and start of a container, to its first output in the log. Returns the seconds."""
-        wanted = {"metadata": {"name": name}, "image": {"image": image.NAME}, "command": ["echo", "ready"], "logPath": name + ".log", "mounts": list(mounts),
-                  "linux": {"securityContext": {"namespaceOptions": {"network": 0, "pid": 1}}}}
+        """The same to its first output in the log."""
         path, started = os.path.join(config["logDirectory"], name + ".log"), time.monotonic()
-        made = self.client.call("CreateContainer", podSandboxId=identity, config=wanted, sandboxConfig=config)["containerId"]
-        self.client.call("StartContainer", containerId=made)
+        self.start_container(config, identity, name, ("echo", "ready"), mounts)
         while not (os.path.exists(path) and os.path.getsize(path)):
             if time.monotonic() - started > _LOG_SECONDS:
                 raise pod.BenchError(f"no output of a container in pod {identity} after {_LOG_SECONDS} s")
@@ -120,9 +135,7 @@ def one_by_one(subject, floor, n, progress):
                         network.append(told[SET_UP] + told[UNDO])
             progress(f"pod and second container {number + 1}/{n}")
     rows = [stats.over_peer("pod.over_runc", ours, floors, runc, GOAL_POD, f"RunPodSandbox {stats.median(ours):.3f} s"),
-            stats.Row("container.runc_ratio", stats.median(further) / stats.median(further_runc), "ratio", n,
-                      stats.percentile([a / b for a, b in zip(further, further_runc)], 99), stats.median(further_runc), GOAL_CONTAINER,
-                      stats.variation(further), note="floor column: runc")]
+            stats.ratio("container.runc_ratio", further, further_runc, GOAL_CONTAINER, "floor column: runc")]
     if network:
         rows.append(stats.plain("net.ms", network, "ms", GOAL_NET, "set-up and undoing on the host"))
     else:

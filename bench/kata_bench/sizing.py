@@ -2,12 +2,9 @@
 
 import os
 import re
-import tempfile
 import time
 
-from . import pod, stats
-
-from kata_node import configuration, containerd, cri, image, paths  # noqa: E402
+from . import pod, pods, stats
 
 GOALS = {"sizing.ratio": ("<=", 1.05), "reclaim.ratio": (">=", 0.9), "idle.cpu": ("<=", 0.1)}
 KIB_PER_GIB = 1 << 20
@@ -22,10 +19,7 @@ def with_limits(subject, n, progress):
         plain.append(subject.run("true", flags=("--rm",))[1])
         limited.append(subject.run("true", flags=flags)[1])
         progress(f"start with limits {number + 1}/{n}")
-    # Neither is the other's floor: both are whole starts.
-    ratios = [a / b for a, b in zip(limited, plain)]
-    return [stats.Row("sizing.ratio", stats.median(limited) / stats.median(plain), "ratio", n, stats.percentile(ratios, 99),
-                      goal=GOALS["sizing.ratio"], note=f"without limits {stats.median(plain):.2f} s")]
+    return [stats.ratio("sizing.ratio", limited, plain, GOALS["sizing.ratio"], f"without limits {stats.median(plain):.2f} s")]
 
 
 def parts_of(processes, memory=pod.memory):
@@ -53,9 +47,7 @@ def pod_memory(subject, n, progress):
 
 
 def pods_per_gib(subject):
-    tables = configuration.defaults(paths.guest())
-    tables["hypervisor.qemu"]["default_memory"] = 128
-    config = configuration.write(os.path.join(subject.folder, "kata-128.toml"), tables)
+    config = subject.config_with({"default_memory": 128})
     with subject.pod(config=config) as sample:
         time.sleep(2)  # as above
         return KIB_PER_GIB // sum(parts_of(sample.processes()).values())
@@ -93,9 +85,7 @@ def given_back(before, used, after):
 
 def reclaim(subject, mib, progress):
     """A pod uses `mib` and frees them: what the node has of it again after 10 s."""
-    tables = configuration.defaults(paths.guest())
-    tables["hypervisor.qemu"]["default_memory"] = mib + 512
-    config = configuration.write(os.path.join(subject.folder, "kata-reclaim.toml"), tables)
+    config = subject.config_with({"default_memory": mib + 512})
     flags = ("--mount", f"type=tmpfs,src=tmpfs,dst=/scratch,options=size={mib + 64}m")
     with subject.pod(config=config, flags=flags) as sample:
         time.sleep(2)  # an idle pod
@@ -113,52 +103,14 @@ def reclaim(subject, mib, progress):
 
 def hot_plug(subject, n, progress):
     """A container of a pod whose VM must grow by a vCPU and 512 MiB for it, against one that needs nothing, interleaved."""
-    folder = tempfile.mkdtemp(prefix="pods.", dir=subject.folder)
-    tables = configuration.defaults(paths.guest())
-    tables["runtime"]["static_sandbox_resource_mgmt"] = False
-    tables["hypervisor.qemu"].update({"default_maxvcpus": 2, "default_maxmemory": 2048})
-    program = cri.client_program(paths.cache())
-    settings = cri.Settings(configuration.write(os.path.join(folder, "kata.toml"), tables), "podsandbox")
-    with containerd.Containerd(os.path.join(folder, "lab"), "1.6", paths.cache(), [paths.binaries()], pods=settings) as lab:
-        client = cri.Client(program, lab.address)
-        try:
-            _wait_ready(client)
-            plain, grown = [], []
-            for number in range(n):
-                one, two = _one_pod(client, folder, f"{subject.prefix}-{number}")
-                plain.append(one)
-                grown.append(two)
-                progress(f"hot-plug {number + 1}/{n}: {one * 1e3:.0f} ms, {two * 1e3:.0f} ms with growth")
-        finally:
-            client.close()
+    config = subject.config_with({"default_maxvcpus": 2, "default_maxmemory": 2048}, {"static_sandbox_resource_mgmt": False})
+    limits = {"cpuQuota": 100000, "cpuPeriod": 100000, "memoryLimitInBytes": 512 << 20}
+    plain, grown = [], []
+    with pods.Node(subject, config) as node:
+        for number in range(n):
+            with node.running("kata", network=pods.NODE_NETWORK) as (sandbox, identity, _):
+                plain.append(node.start_container(sandbox, identity, "plain", ("sleep", "1000")))
+                grown.append(node.start_container(sandbox, identity, "grown", ("sleep", "1000"), resources=limits))
+            progress(f"hot-plug {number + 1}/{n}: {plain[-1] * 1e3:.0f} ms, {grown[-1] * 1e3:.0f} ms with growth")
     extra = [1e3 * (two - one) for one, two in zip(plain, grown)]
     return [stats.plain("hotplug.ms", extra, "ms", note=f"extra for 1 vCPU and 512 MiB; without {1e3 * stats.median(plain):.0f} ms")]
-
-
-def _wait_ready(client):
-    deadline = time.monotonic() + 20
-    while not all(c["status"] for c in client.call("Status")["status"]["conditions"] if c["type"].endswith("Ready")):
-        if time.monotonic() > deadline:
-            raise pod.BenchError("CRI is not ready after 20 s")
-        time.sleep(0.05)  # the CRI has no call that waits
-
-
-def _one_pod(client, folder, name):
-    """Seconds for a container without limits and for one that the VM must grow for."""
-    modes = {"network": 2, "pid": 1}
-    config = {"metadata": {"name": name, "uid": name, "namespace": "default"}, "logDirectory": folder, "annotations": {},
-              "linux": {"securityContext": {"namespaceOptions": modes}}}
-    identity = client.call("RunPodSandbox", config=config, runtimeHandler="kata")["podSandboxId"]
-    try:
-        took = []
-        for limits in ({}, {"cpuQuota": 100000, "cpuPeriod": 100000, "memoryLimitInBytes": 512 << 20}):
-            wanted = {"metadata": {"name": f"c{len(took)}", "attempt": 0}, "image": {"image": image.NAME}, "command": ["sleep", "1000"],
-                      "logPath": f"{name}-{len(took)}.log", "linux": {"securityContext": {"namespaceOptions": modes}, "resources": limits}}
-            started = time.monotonic()
-            answer = client.call("CreateContainer", podSandboxId=identity, config=wanted, sandboxConfig=config)
-            client.call("StartContainer", containerId=answer["containerId"])
-            took.append(time.monotonic() - started)
-        return took
-    finally:
-        client.call("StopPodSandbox", podSandboxId=identity)
-        client.call("RemovePodSandbox", podSandboxId=identity)

@@ -91,6 +91,12 @@ def time_ratio(name, own, floor, goal=None, note=""):
                _time_flags(own, floor), note)
 
 
+def ratio(name, own, peer, goal=None, note=""):
+    """Own ÷ peer, of the same, interleaved rounds; neither is the other's floor. The floor column shows the peer."""
+    ratios = [a / b for a, b in zip(own, peer)]
+    return Row(name, median(own) / median(peer), "ratio", len(own), percentile(ratios, 99), median(peer), goal, variation(own), note=note)
+
+
 def over_peer(name, own, floor, peer, goal=None, note=""):
     """(own − floor) ÷ peer, all in seconds of the same, interleaved rounds: what is ours, measured in runs of the peer."""
     rounds = [(a - b) / c for a, b, c in zip(own, floor, peer)]

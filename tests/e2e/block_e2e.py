@@ -275,7 +275,3 @@ class Snapshotters(Disks):
         self.assertEqual(len(found), 3)
         for digest, _, sectors in found:
             self.assertEqual(layers.get(digest), int(sectors) * 512)
-
-
-if __name__ == "__main__":
-    harness.unittest.main()

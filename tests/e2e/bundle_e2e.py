@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import unittest
 
 import harness
 from harness import Test, kata_only, paths
@@ -70,7 +69,3 @@ class Bundle(Test):
                 result = self.shim("start")
                 self.assertNotEqual(result.returncode, 0, result.stdout)
                 self.assertIn(b"config.json", result.stderr)
-
-
-if __name__ == "__main__":
-    unittest.main()

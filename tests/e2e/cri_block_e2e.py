@@ -78,7 +78,3 @@ class PodDisks(block_e2e.DiskFiles, cri_harness.Test):
         watcher = other.sleeper(name="third")
         self.assertEqual(self.disks_of(watcher), [])
         self.assertEqual(first.shell("cat /data0/n"), "mine")
-
-
-if __name__ == "__main__":
-    cri_harness.unittest.main()

@@ -8,7 +8,7 @@ import harness
 from cri_harness import Pod, Test, call, setUpModule, tearDownModule  # noqa: F401  (unittest looks for the module's two)
 from kata_node import cri
 
-PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = 0, 1, 2
+PRIVATE, HOST_TO_CONTAINER = 0, 1
 
 
 class Volumes(Test):
@@ -16,10 +16,10 @@ class Volumes(Test):
         super().setUp()
         self.mounted = []
 
-    def tearDown(self):
+    def release(self):
+        super().release()
         for path in reversed(self.mounted):
             subprocess.run(["umount", "-R", "-l", path], check=False)
-        super().tearDown()
 
     def mount(self, *words):
         """mount(8); ends with the test. The last word is the place."""

@@ -83,6 +83,22 @@ def kata_only(test):
     return unittest.skipUnless(OPTIONS.runtime == KATA, f"not for {OPTIONS.runtime}")(test)
 
 
+class Result(unittest.TextTestResult):
+    """Tells a failure at once, not only at the end: a run that is ended from outside has said what it found."""
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.stream.writeln("    " + self.failures[-1][1].strip().replace("\n", "\n    "))
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.stream.writeln("    " + self.errors[-1][1].strip().replace("\n", "\n    "))
+
+
+def end_orderly(*_):
+    raise KeyboardInterrupt
+
+
 class Test(unittest.TestCase):
     """Base class: `self.name` is a container id of its own; after each test nothing may be left."""
 

@@ -33,16 +33,14 @@ class Network(Test):
             ip("netns", "add", namespace)
             ip("link", "set", "lo", "up", netns=namespace)
 
-    def tearDown(self):
+    def release(self):
+        super().release()
         try:
-            self._end_children()
-            self._remove_leftovers()
             if self.pod in {entry["name"] for entry in ip("netns")}:
                 self.assertEqual(self._traces(), [], "left in the pod's namespace")
         finally:
             for namespace in (self.pod, self.far):
                 subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL, check=False)
-            super().tearDown()
 
     def _traces(self):
         listing = subprocess.run(["ip", "netns", "exec", self.pod, "tc", "qdisc", "show"], stdout=subprocess.PIPE, check=True).stdout.decode()

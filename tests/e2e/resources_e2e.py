@@ -3,8 +3,7 @@
 import glob
 import os
 
-from harness import LAB, OPTIONS, Test, kata_only, processes_of  # noqa: F401
-import harness
+from harness import Test, kata_only, processes_of
 from kata_node import containerd
 
 

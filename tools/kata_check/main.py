@@ -27,7 +27,6 @@ from kata_node import newer_containerd, paths  # noqa: E402
 REPO = paths.REPO
 SCRIPT_TESTS = ("tools/kata_lint/lint_test.py", "tools/kata_check/counts_test.py", "image/image_test.py", "tests/residue/residue_test.py",
                 "bench/kata_bench/bench_test.py")
-PROGRAMS = ("containerd-shim-kata-v2", "kata-agent", "kata-vsock-device")
 FAILPOINT_TRACE = b"KATA_FAILPOINTS_DIR"
 # What another containerd can change; the rest is between the shim and its guest.
 CONTAINERD_TESTS = ("block_e2e.Snapshotters", "bundle_e2e", "crash_e2e", "cri_e2e", "cri_stream_e2e", "management_e2e", "run_e2e", "stdio_e2e",
@@ -89,7 +88,7 @@ class Check:
         if not self._build("release"):
             self.broken.add("release")
             return
-        for program in PROGRAMS:
+        for program in paths.PROGRAMS:
             path = os.path.join(paths.binaries(), program)
             if os.path.exists(path):
                 print(f"   {program}: {os.path.getsize(path) / 1e6:.2f} MB")
@@ -160,7 +159,7 @@ class Check:
         return name, self.log.run(f"fuzz {name} {FUZZ_SECONDS} s", command, REPO, limit=FUZZ_SECONDS + 120)[0]
 
     def _e2e(self, name, version, *words):
-        missing = [program for program in PROGRAMS if not os.path.exists(os.path.join(paths.binaries(), program))]
+        missing = [program for program in paths.PROGRAMS if not os.path.exists(os.path.join(paths.binaries(), program))]
         if missing or self.broken & {"release", "guest"}:
             return self._skip(name, f"no release binaries or guest ({' '.join(missing) or ' '.join(sorted(self.broken))})")
         if os.geteuid() != 0:

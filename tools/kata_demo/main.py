@@ -22,12 +22,11 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [os.path.join(REPO, folder) for folder in ("tools", "tests/residue", "bench")]
 
 import residue  # noqa: E402
-from kata_bench import memory, pod  # noqa: E402
+from kata_bench import floor, memory, pod  # noqa: E402
 from kata_check import steps  # noqa: E402
-from kata_node import boot_floor, configuration, containerd, image, newer_containerd, paths  # noqa: E402
+from kata_node import configuration, containerd, image, newer_containerd, paths  # noqa: E402
 
 NAME = f"kata-demo-{os.getpid()}"
-PROGRAMS = ("containerd-shim-kata-v2", "kata-agent", "kata-vsock-device")
 
 
 class DemoError(Exception):
@@ -54,7 +53,7 @@ def build():
         step("configure the release build", "cmake", "--preset", "release")
     step("build the release binaries (minutes the first time)", "ninja", "-C", "build/release")
     print("   " + step("guest: kernel and initrd", "image/build", "--out", paths.guest()).strip().replace("\n", "\n   "))
-    for program in PROGRAMS:
+    for program in paths.PROGRAMS:
         print(f"   {program:26s} {os.path.getsize(os.path.join(paths.binaries(), program)) / 1e6:6.2f} MB")
 
 
@@ -78,20 +77,9 @@ def timed_run(lab, words):
     return first, took, out.decode(errors="replace")
 
 
-def shim_figures(lab):
-    """PSS and threads of the shim of the running container NAME."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                words = file.read().decode(errors="replace").split("\0")
-            if "containerd-shim-kata-v2" not in words[0] or NAME not in words:
-                continue
-            with open(f"/proc/{name}/smaps_rollup", encoding="ascii") as file:
-                pss = next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-            return f"{pss / 1024:.1f} MiB PSS, {len(os.listdir(f'/proc/{name}/task'))} threads"
-        except OSError:
-            continue
-    return "its shim was not found"
+def shim_figures():
+    pid = pod.Running(NAME).process(pod.SHIM)
+    return f"{pod.memory(pid) / 1024:.1f} MiB PSS, {pod.threads(pid)} threads"
 
 
 def agent_figures():
@@ -101,7 +89,7 @@ def agent_figures():
         return f"its memory could not be read: {error}"
 
 
-def show(lab, config, folder):
+def show(lab, config):
     title("4. A container in its own virtual machine")
     words = run_words(lab, config, "sh", "-c", "echo \"hello from kernel $(uname -r), pid $$, $(grep -c ^processor /proc/cpuinfo) cpu\"")
     print("   $ ctr " + " ".join(words[5:]).replace(config, "kata.toml"))
@@ -110,15 +98,14 @@ def show(lab, config, folder):
     print(f"   the host's kernel is {os.uname().release}")
 
     title("5. Figures")
-    floor = boot_floor.measure(boot_floor.prepare(folder))
-    print(f"   ctr run to first output      {first:6.2f} s (whole run {took:.2f} s)")
-    if floor:
-        print(f"   bare boot of the same kernel {floor:6.2f} s (QEMU alone, to its first program): ratio {first / floor:.2f}")
     _, runc, _ = timed_run(lab, run_words(lab, config, "echo", "x", runtime="io.containerd.runc.v2", name=NAME + "-runc"))
-    print(f"   the same through runc        {runc:6.2f} s (no virtual machine)")
     subprocess.run(run_words(lab, config, "sleep", "600", flags=("-d",)), env=lab.environment, check=True, stdin=subprocess.DEVNULL, timeout=60)
     time.sleep(memory.SETTLE_SECONDS)
-    print(f"   shim with an idle container  {shim_figures(lab)}")
+    bare = floor.BootFloor(pod.Running(NAME)).run()
+    print(f"   ctr run to first output      {first:6.2f} s (whole run {took:.2f} s)")
+    print(f"   bare boot of the same VM     {bare:6.2f} s (QEMU alone, to the first answer of its agent): ratio {first / bare:.2f}")
+    print(f"   the same through runc        {runc:6.2f} s (no virtual machine)")
+    print(f"   shim with an idle container  {shim_figures()}")
     print(f"   agent in the guest           {agent_figures()}")
     result = lab.ctr("task", "exec", "--exec-id", "e1", NAME, "sh", "-c", "echo exec works; exit 3")
     print(f"   exec in it                   {result.stdout.decode().strip()!r}, exit status {result.returncode}")
@@ -149,7 +136,7 @@ def main():
             title("4. A shell in a container in its own virtual machine: leave it with 'exit'")
             subprocess.run(run_words(lab, config, "sh", flags=("--rm", "-t")), env=lab.environment, check=False)
         else:
-            show(lab, config, folder)
+            show(lab, config)
     finally:
         title("6. Clean-up")
         lab.stop()

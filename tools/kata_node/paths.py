@@ -4,6 +4,9 @@ import os
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+# What the release build makes for the node and the guest.
+PROGRAMS = ("containerd-shim-kata-v2", "kata-agent", "kata-vsock-device")
+
 
 def binaries():
     return os.environ.get("KATA_BIN") or os.path.join(REPO, "build/release/bin")
