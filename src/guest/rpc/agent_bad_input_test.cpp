@@ -3,6 +3,7 @@
 #include <csignal>
 #include <filesystem>
 #include <functional>
+#include <limits>
 
 #include "guest/rpc/testing/agent_fixture.h"
 
@@ -220,6 +221,8 @@ TEST_F(BadInput, NumbersOutOfRange) {
   expect("Usec", "SetGuestDateTime", time, Code::kInvalidArgument, "Usec");
   time.set_usec(0);
   time.set_sec(-5);
+  expect("Sec", "SetGuestDateTime", time, Code::kInvalidArgument, "Sec");
+  time.set_sec(std::numeric_limits<int64_t>::max());
   expect("Sec", "SetGuestDateTime", time, Code::kInvalidArgument, "Sec");
   grpc::AddSwapRequest swap;
   swap.add_pcipath(32);

@@ -110,6 +110,36 @@ TEST_F(GuestTest, ProcessorsAndMemory) {
   EXPECT_NE(last_error().find("probe"), std::string::npos) << last_error();
 }
 
+TEST_F(GuestTest, ClockIsReadSetAndMoved) {
+  using katacpp::agent::v1::AdjustClockRequest;
+  using katacpp::agent::v1::AdjustClockResponse;
+  AdjustClockRequest adjust;
+  const auto now = [&] {
+    adjust.set_nanos(0);
+    const auto answer = call<AdjustClockResponse>("AdjustClock", adjust, kExtra);
+    return answer ? answer->unix_nanos() : 0;
+  };
+  EXPECT_GT(now(), 0);
+  if (vm_socket() == nullptr) GTEST_SKIP() << "setting the clock is for a guest: it would be this machine's";
+  constexpr int64_t kSecond = 1'000'000'000;
+  grpc::SetGuestDateTimeRequest set;
+  set.set_sec(1'700'000'000);
+  set.set_usec(500'000);
+  ASSERT_EQ(code_of("SetGuestDateTime", set), Code::kOk) << last_error();
+  EXPECT_NEAR(static_cast<double>(now()), 1'700'000'000.5 * kSecond, 2.0 * kSecond);
+  for (const int64_t by : {100 * kSecond, -50 * kSecond}) {
+    const int64_t before = now();
+    adjust.set_nanos(by);
+    ASSERT_EQ(code_of("AdjustClock", adjust, kExtra), Code::kOk) << last_error();
+    EXPECT_NEAR(static_cast<double>(now() - before), static_cast<double>(by), 2.0 * kSecond);
+  }
+  // Little by little: no jump is seen.
+  const int64_t before = now();
+  adjust.set_nanos(-kSecond / 20);
+  ASSERT_EQ(code_of("AdjustClock", adjust, kExtra), Code::kOk) << last_error();
+  EXPECT_GT(now(), before);
+}
+
 TEST_F(GuestTest, Entropy) {
   grpc::ReseedRandomDevRequest request;
   request.set_data(std::string(64, 'r'));

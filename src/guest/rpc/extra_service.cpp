@@ -1,5 +1,6 @@
 #include "guest/rpc/extra_service.h"
 
+#include "guest/rpc/guest_clock.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/process_stream.h"
 
@@ -59,6 +60,11 @@ void open_stream(AgentContext& context, const pb::OpenStreamRequest& request,
   response.set_port(open_process_stream(std::move(process), kind, context.listens_at, context.tasks));
 }
 
+void adjust_clock(AgentContext&, const pb::AdjustClockRequest& request, pb::AdjustClockResponse& response) {
+  response.set_unix_nanos(wall_clock().count());
+  adjust_wall_clock(std::chrono::nanoseconds(request.nanos()));
+}
+
 void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTimesResponse& response) {
   response.set_agent_started(context.times.started);
   response.set_modules_started(context.times.modules_started);
@@ -73,6 +79,7 @@ void add_extra_methods(ttrpc::Server& server, AgentContext& context) {
   add_method(server, kService, "ListProcesses", context, list_processes);
   add_method(server, kService, "WaitExit", context, wait_exit);
   add_method(server, kService, "OpenStream", context, open_stream);
+  add_method(server, kService, "AdjustClock", context, adjust_clock);
   add_method(server, kService, "BootTimes", context, boot_times);
 }
 

@@ -1,7 +1,10 @@
 #include "guest/rpc/sandbox_service.h"
 
-#include <sys/time.h>
+#include <chrono>
+#include <limits>
+#include <string>
 
+#include "guest/rpc/guest_clock.h"
 #include "guest/rpc/guest_details.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/proto_check.h"
@@ -11,6 +14,9 @@
 
 namespace kata::rpc {
 namespace {
+
+// What the kernel's clock can count in nanoseconds.
+constexpr int64_t kMaxSeconds = std::numeric_limits<int64_t>::max() / 1'000'000'000;
 
 Awaitable<> create_sandbox(AgentContext& context, const grpc::CreateSandboxRequest& request, Empty&) {
   if (!is_container_id(request.sandbox_id()))
@@ -50,8 +56,10 @@ void set_guest_date_time(AgentContext&, const grpc::SetGuestDateTimeRequest& req
     throw Error(Code::kInvalidArgument, "Usec " + std::to_string(request.usec()) + " is not in 0..999999");
   if (request.sec() < 0)
     throw Error(Code::kInvalidArgument, "Sec " + std::to_string(request.sec()) + " is negative");
-  const timeval now{.tv_sec = request.sec(), .tv_usec = request.usec()};
-  if (::settimeofday(&now, nullptr) != 0) throw_errno("setting the guest's clock");
+  if (request.sec() > kMaxSeconds)
+    throw Error(Code::kInvalidArgument,
+                "Sec " + std::to_string(request.sec()) + " is beyond the clock's range");
+  set_wall_clock(std::chrono::seconds(request.sec()) + std::chrono::microseconds(request.usec()));
 }
 
 void reseed_random(AgentContext&, const grpc::ReseedRandomDevRequest& request, Empty&) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "host/agent/convert.h"
 #include "host/agent/spec_message.h"
 #include "lib/error/error.h"
 
@@ -22,116 +23,6 @@ using Empty = google::protobuf::Empty;
 // For the way to a port on which the guest listens already.
 constexpr std::chrono::milliseconds kConnectPause{20};
 constexpr std::chrono::seconds kConnectLimit{5};
-
-void to_message(const Storage& storage, grpc::Storage& message) {
-  message.set_driver(storage.driver);
-  for (const std::string& option : storage.driver_options) message.add_driver_options(option);
-  message.set_source(storage.source);
-  message.set_fstype(storage.fstype);
-  for (const std::string& option : storage.options) message.add_options(option);
-  message.set_mount_point(storage.mount_point);
-  message.set_shared(storage.shared);
-  if (storage.fs_group != 0) message.mutable_fs_group()->set_group_id(storage.fs_group);
-}
-
-types::IPFamily family_of(const std::string& ip) {
-  return ip.find(':') == std::string::npos ? types::v4 : types::v6;
-}
-
-void to_message(const Interface& interface, types::Interface& message) {
-  message.set_device(interface.device);
-  message.set_name(interface.name);
-  for (const IpAddress& address : interface.addresses) {
-    types::IPAddress& target = *message.add_ipaddresses();
-    target.set_family(family_of(address.address));
-    target.set_address(address.address);
-    target.set_mask(std::to_string(address.prefix));
-  }
-  message.set_mtu(interface.mtu);
-  message.set_hwaddr(interface.mac);
-  message.set_devicepath(interface.device_path);
-  message.set_type(interface.type);
-  message.set_raw_flags(interface.raw_flags);
-}
-
-void to_message(const Route& route, types::Route& message) {
-  message.set_dest(route.destination);
-  message.set_gateway(route.gateway);
-  message.set_device(route.device);
-  message.set_source(route.source);
-  message.set_scope(route.scope);
-  message.set_family(route.ipv6 ? types::v6 : types::v4);
-  message.set_flags(route.flags);
-  message.set_mtu(route.mtu);
-}
-
-void to_message(const Neighbour& neighbour, types::ARPNeighbor& message) {
-  message.mutable_toipaddress()->set_family(family_of(neighbour.ip));
-  message.mutable_toipaddress()->set_address(neighbour.ip);
-  message.set_device(neighbour.device);
-  message.set_lladdr(neighbour.mac);
-  message.set_state(neighbour.state);
-  message.set_flags(neighbour.flags);
-}
-
-MemoryData from_message(const grpc::MemoryData& message) {
-  return {.usage = message.usage(),
-          .max_usage = message.max_usage(),
-          .failcnt = message.failcnt(),
-          .limit = message.limit()};
-}
-
-std::vector<IoCounter> from_message(
-    const google::protobuf::RepeatedPtrField<grpc::BlkioStatsEntry>& entries) {
-  std::vector<IoCounter> counters;
-  for (const auto& entry : entries) {
-    counters.push_back(
-        {.major = entry.major(), .minor = entry.minor(), .op = entry.op(), .value = entry.value()});
-  }
-  return counters;
-}
-
-void read_cpu(const grpc::CpuStats& message, ContainerCounters& counters) {
-  counters.cpu_total = message.cpu_usage().total_usage();
-  counters.cpu_kernel = message.cpu_usage().usage_in_kernelmode();
-  counters.cpu_user = message.cpu_usage().usage_in_usermode();
-  counters.per_cpu.assign(message.cpu_usage().percpu_usage().begin(),
-                          message.cpu_usage().percpu_usage().end());
-  counters.periods = message.throttling_data().periods();
-  counters.throttled_periods = message.throttling_data().throttled_periods();
-  counters.throttled_time = message.throttling_data().throttled_time();
-}
-
-ContainerCounters from_message(const grpc::StatsContainerResponse& message) {
-  ContainerCounters counters;
-  const auto& cgroup = message.cgroup_stats();
-  read_cpu(cgroup.cpu_stats(), counters);
-  counters.pids_current = cgroup.pids_stats().current();
-  counters.pids_limit = cgroup.pids_stats().limit();
-  counters.cache = cgroup.memory_stats().cache();
-  counters.memory = from_message(cgroup.memory_stats().usage());
-  counters.swap = from_message(cgroup.memory_stats().swap_usage());
-  counters.kernel = from_message(cgroup.memory_stats().kernel_usage());
-  for (const auto& [name, value] : cgroup.memory_stats().stats()) counters.memory_stat[name] = value;
-  counters.io_service_bytes = from_message(cgroup.blkio_stats().io_service_bytes_recursive());
-  counters.io_serviced = from_message(cgroup.blkio_stats().io_serviced_recursive());
-  for (const auto& [size, value] : cgroup.hugetlb_stats()) {
-    counters.hugetlb[size] = {
-        .usage = value.usage(), .max_usage = value.max_usage(), .failcnt = value.failcnt()};
-  }
-  for (const auto& link : message.network_stats()) {
-    counters.network.push_back({.name = link.name(),
-                                .rx_bytes = link.rx_bytes(),
-                                .rx_packets = link.rx_packets(),
-                                .rx_errors = link.rx_errors(),
-                                .rx_dropped = link.rx_dropped(),
-                                .tx_bytes = link.tx_bytes(),
-                                .tx_packets = link.tx_packets(),
-                                .tx_errors = link.tx_errors(),
-                                .tx_dropped = link.tx_dropped()});
-  }
-  return counters;
-}
 
 // A request that names a process.
 template <typename Request>
@@ -237,6 +128,15 @@ Awaitable<std::string> AgentClient::oom_event() {
   const grpc::GetOOMEventRequest request;
   const auto answer = co_await call<grpc::OOMEvent>("GetOOMEvent", request, "", Limit::kNone);
   co_return answer.container_id();
+}
+
+Awaitable<> AgentClient::set_clock() {
+  const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+  grpc::SetGuestDateTimeRequest request;
+  request.set_sec(now.count() / 1'000'000);
+  request.set_usec(now.count() % 1'000'000);
+  co_await call<Empty>("SetGuestDateTime", request, "");
 }
 
 Awaitable<std::string> AgentClient::metrics() {
@@ -414,11 +314,11 @@ Awaitable<std::optional<Response>> extra_answer(Awaitable<Response> answer, bool
 template <typename Response>
 Awaitable<std::optional<Response>> AgentClient::call_extra(const char* method,
                                                            const google::protobuf::MessageLite& request,
-                                                           std::string context) {
+                                                           std::string context, bool& available) {
   ttrpc::CallOptions options;
   options.timeout = limits_.request;
   auto answer = ttrpc::call<Response>(client_, kExtraService, method, request, options);
-  return extra_answer<Response>(described<Response>(std::move(answer), std::move(context)), has_extras_);
+  return extra_answer<Response>(described<Response>(std::move(answer), std::move(context)), available);
 }
 
 Awaitable<bool> AgentClient::set_spec_extras(std::string id, std::string exec_id, std::string json) {
@@ -427,8 +327,8 @@ Awaitable<bool> AgentClient::set_spec_extras(std::string id, std::string exec_id
   request.set_container_id(id);
   request.set_exec_id(exec_id);
   request.set_json(std::move(json));
-  const auto answer =
-      co_await call_extra<Empty>("SetSpecExtras", request, "guest agent, SetSpecExtras of container " + id);
+  const auto answer = co_await call_extra<Empty>(
+      "SetSpecExtras", request, "guest agent, SetSpecExtras of container " + id, has_extras_);
   co_return answer.has_value();
 }
 
@@ -437,12 +337,23 @@ Awaitable<std::optional<std::vector<GuestProcess>>> AgentClient::list_processes(
   katacpp::agent::v1::ListProcessesRequest request;
   request.set_container_id(id);
   const auto answer = co_await call_extra<katacpp::agent::v1::ListProcessesResponse>(
-      "ListProcesses", request, "guest agent, ListProcesses of container " + id);
+      "ListProcesses", request, "guest agent, ListProcesses of container " + id, has_extras_);
   if (!answer) co_return std::nullopt;
   std::vector<GuestProcess> processes;
   for (const auto& process : answer->processes())
     processes.push_back({.pid = process.pid(), .exec_id = process.exec_id()});
   co_return processes;
+}
+
+Awaitable<std::optional<std::chrono::nanoseconds>> AgentClient::adjust_clock(
+    std::chrono::nanoseconds correction) {
+  if (!has_extras_ || !has_clock_) co_return std::nullopt;
+  katacpp::agent::v1::AdjustClockRequest request;
+  request.set_nanos(correction.count());
+  const auto answer = co_await call_extra<katacpp::agent::v1::AdjustClockResponse>(
+      "AdjustClock", request, "guest agent, AdjustClock", has_clock_);
+  if (!answer) co_return std::nullopt;
+  co_return std::chrono::nanoseconds(answer->unix_nanos());
 }
 
 Awaitable<std::optional<StreamSocket>> AgentClient::open_stream(std::string id, std::string exec_id,
@@ -453,15 +364,9 @@ Awaitable<std::optional<StreamSocket>> AgentClient::open_stream(std::string id, 
   request.set_kind(stream == Stream::kStdout   ? OpenStreamRequest::STDOUT
                    : stream == Stream::kStderr ? OpenStreamRequest::STDERR
                                                : OpenStreamRequest::STDIN);
-  const std::string what = "guest agent, OpenStream of container " + id;
-  ttrpc::CallOptions options;
-  options.timeout = limits_.request;
-  auto call = ttrpc::call<katacpp::agent::v1::OpenStreamResponse>(client_, kExtraService, "OpenStream",
-                                                                  request, options);
-  using Answer = std::optional<katacpp::agent::v1::OpenStreamResponse>;
   // An older agent of ours has the service without this call.
-  const Answer answer = co_await extra_answer<katacpp::agent::v1::OpenStreamResponse>(
-      described<katacpp::agent::v1::OpenStreamResponse>(std::move(call), what), has_streams_);
+  const auto answer = co_await call_extra<katacpp::agent::v1::OpenStreamResponse>(
+      "OpenStream", request, "guest agent, OpenStream of container " + id, has_streams_);
   if (!answer) co_return std::nullopt;
   co_return co_await vsock::connect_with_retry(dialer_, answer->port(), kConnectPause, kConnectLimit);
 }

@@ -45,6 +45,9 @@ class AgentClient {
   // How long the guest took to answer, as Prometheus text; the calls without a limit left out.
   [[nodiscard]] std::string latencies() const;
 
+  // Sets the guest's clock to this host's; it is then slow by what the call took to get there.
+  Awaitable<> set_clock();
+
   // What operators ask of the guest.
   enum class IpVersion { kV4, kV6 };
   // The packet filter as iptables-save writes it.
@@ -92,6 +95,8 @@ class AgentClient {
   // exec_process().
   Awaitable<bool> set_spec_extras(std::string id, std::string exec_id, std::string json);
   Awaitable<std::optional<std::vector<GuestProcess>>> list_processes(std::string id);
+  // The guest's clock (since 1970), before it is moved by `correction`.
+  Awaitable<std::optional<std::chrono::nanoseconds>> adjust_clock(std::chrono::nanoseconds correction);
 
   // Streams. No limits: they end when the process or the connection does.
   enum class Stream { kStdout, kStderr, kStdin };
@@ -116,15 +121,17 @@ class AgentClient {
   Awaitable<Response> call(const char* method, const google::protobuf::MessageLite& request,
                            const std::string& id, Limit limit = Limit::kRequest);
 
+  // `available` becomes false when the agent does not have the call.
   template <typename Response>
   Awaitable<std::optional<Response>> call_extra(const char* method,
                                                 const google::protobuf::MessageLite& request,
-                                                std::string context);
+                                                std::string context, bool& available);
 
   std::string sandbox_id_;
   Limits limits_;
   bool has_extras_ = true;
   bool has_streams_ = true;
+  bool has_clock_ = true;
   std::shared_ptr<vsock::GuestDialer> dialer_;
   std::shared_ptr<Latencies> latencies_ = std::make_shared<Latencies>();
   std::shared_ptr<ttrpc::Client> client_;

@@ -138,6 +138,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> watch_agent();
   Awaitable<> watch_oom();
   Awaitable<> probe_health();
+  Awaitable<> follow_guest_clock();
   Awaitable<> supervise_init(std::shared_ptr<Container> target);
   Awaitable<> supervise_exec(std::shared_ptr<Container> target, std::shared_ptr<Process> exec);
   Awaitable<> end_execs(std::shared_ptr<Container> target);

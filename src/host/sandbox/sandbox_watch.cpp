@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 
 #include "host/sandbox/agent_errors.h"
+#include "host/sandbox/guest_clock.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
 #include "lib/async/deadline.h"
@@ -34,6 +35,8 @@ constexpr Duration kCauseLimit = 500ms;
 }  // namespace
 
 void SandboxImpl::start_watchers() {
+  // First, so that the clock is right before the guest is asked for a container.
+  watchers_.spawn("clock", follow_guest_clock());
   watchers_.spawn("VMM", watch_vm());
   watchers_.spawn("guest panic", watch_guest_panic());
   watchers_.spawn("virtiofsd", watch_share());
@@ -149,6 +152,20 @@ Awaitable<> SandboxImpl::probe_health() {
       co_return;
     }
   }
+}
+
+Awaitable<> SandboxImpl::follow_guest_clock() {
+  const auto client = agent_;
+  GuestClock clock{.set = [client] { return client->set_clock(); },
+                   .adjust = [client](std::chrono::nanoseconds by) { return client->adjust_clock(by); }};
+  std::exception_ptr failure;
+  try {
+    co_await follow_clock(std::move(clock));
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  if (!failure || !client->is_open()) co_return;
+  log::warning("the guest's clock is not kept right any more", {{"error", to_error(failure).message()}});
 }
 
 Awaitable<> SandboxImpl::until_silent() {
