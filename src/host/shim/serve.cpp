@@ -88,6 +88,7 @@ Awaitable<> serve_tasks(UniqueFd listener, ServeSettings settings) {
   parts.events = std::make_shared<TaskEvents>(publisher, settings.manager);
   parts.answer_limit = settings.answer_limit;
   parts.idle_limit = settings.idle_limit;
+  parts.unused_limit = settings.unused_limit;
   parts.monitor_socket = std::move(settings.monitor_socket);
   parts.cgroups = host_cgroup_version();
   parts.shut_down = [over] { over->set(); };

@@ -25,6 +25,7 @@ struct ServeSettings {
   std::string monitor_socket;
   Duration answer_limit = kAnswerLimit;
   Duration idle_limit = kIdleLimit;
+  Duration unused_limit = kUnusedLimit;
   SandboxFactory make_sandbox;
   ConfigLoader load_config;
 };

@@ -146,6 +146,7 @@ class ServiceTest : public testing::Test {
     settings.options = start_options_;
     settings.answer_limit = answer_limit_;
     settings.idle_limit = idle_limit_;
+    settings.unused_limit = unused_limit_;
     settings.make_sandbox = [this](asio::any_io_executor executor, sandbox::SandboxConfig config,
                                    std::shared_ptr<sandbox::EventSink> events) {
       ++script_->made;
@@ -244,6 +245,7 @@ class ServiceTest : public testing::Test {
   std::string start_options_;
   Duration answer_limit_ = kAnswerLimit;
   Duration idle_limit_ = kIdleLimit;
+  Duration unused_limit_ = kUnusedLimit;
   std::shared_ptr<Script> script_ = std::make_shared<Script>();
   std::vector<config::LoadRequest> loaded_;
   std::optional<Error> load_error_;

@@ -104,6 +104,7 @@ void TaskService::add(ttrpc::Server& server, const std::string& method, Duration
 }
 
 void TaskService::add_to(ttrpc::Server& server) {
+  watch_idleness(parts_.unused_limit);
   const Duration limit = parts_.answer_limit;
   add(server, "Create", kNoLimit, &TaskService::create);
   add(server, "Start", kNoLimit, &TaskService::start);
@@ -170,7 +171,7 @@ Awaitable<proto::CreateTaskResponse> TaskService::create(proto::CreateTaskReques
     failed = std::current_exception();
   }
   if (failed) {
-    watch_idleness();
+    watch_idleness(parts_.idle_limit);
     std::rethrow_exception(failed);
   }
   created_ = true;
@@ -227,7 +228,7 @@ Awaitable<proto::DeleteResponse> TaskService::remove(proto::DeleteRequest reques
     // With its last container the pod is over: what is answered here is all that CRI-O waits for.
     if (pod_.sandbox() == sandbox && pod_.empty()) co_await pod_.stop();
     parts_.events->deleted(request.id(), pid, exit);
-    watch_idleness();
+    watch_idleness(parts_.idle_limit);
   }
   co_return response;
 }
@@ -347,9 +348,9 @@ Awaitable<TaskService::Empty> TaskService::shutdown(proto::ShutdownRequest reque
   co_return Empty();
 }
 
-void TaskService::watch_idleness() {
+void TaskService::watch_idleness(Duration limit) {
   if (!pod_.idle()) return;
-  idle_.expires_after(parts_.idle_limit);
+  idle_.expires_after(limit);
   idle_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
     if (cancelled || !self->pod_.idle()) return;
     log::info("the shim ends: it has no containers and nobody has told it to shut down");

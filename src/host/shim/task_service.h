@@ -27,6 +27,9 @@ inline constexpr Duration kAnswerLimit = std::chrono::seconds(10);
 // Create that failed, may be gone; its manager learns from the end of the process that it can forget the
 // container.
 inline constexpr Duration kIdleLimit = std::chrono::seconds(3);
+// The same for one that nobody has asked for anything yet: whoever started it may have ended before it could
+// use it.
+inline constexpr Duration kUnusedLimit = std::chrono::seconds(60);
 
 // Every method is one call; errors carry the codes that containerd decides by. Calls that change something
 // run to their end even when the caller goes away in the middle.
@@ -45,6 +48,7 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
     CgroupVersion cgroups = CgroupVersion::kV1;
     Duration answer_limit = kAnswerLimit;
     Duration idle_limit = kIdleLimit;
+    Duration unused_limit = kUnusedLimit;
     // Path of the management socket; empty = none.
     std::string monitor_socket;
     // Asks the process to end; called once the sandbox is gone, before the answer to Shutdown is sent.
@@ -95,7 +99,7 @@ class TaskService : public std::enable_shared_from_this<TaskService> {
   static Awaitable<std::string> serve(std::shared_ptr<TaskService> self, std::string method,
                                       Awaitable<Response> (TaskService::*call)(Request), std::string payload);
   // Ends the process when it has had no container for the limit and nobody has said Shutdown.
-  void watch_idleness();
+  void watch_idleness(Duration limit);
   // A pod without a container of its own, by its id: containerd asks for it as for a task.
   [[nodiscard]] bool is_pod(const std::string& id) const { return pod_.held() && id == parts_.sandbox_id; }
 

@@ -174,6 +174,16 @@ TEST_F(TaskServiceTest, AShimWithoutContainersEndsWithoutAShutdown) {
   EXPECT_TRUE(ended_);
 }
 
+TEST_F(TaskServiceTest, AShimThatNobodyUsesEnds) {
+  unused_limit_ = std::chrono::milliseconds(50);
+  serve_and([this]() -> Awaitable<> {
+    const auto client = co_await connect();
+    shut_down_ = true;  // not by a call
+    co_await client->closed();
+  });
+  EXPECT_TRUE(ended_);
+}
+
 TEST_F(TaskServiceTest, AShimWhoseCreateFailedEndsWithoutAShutdown) {
   idle_limit_ = std::chrono::milliseconds(50);
   script_->create_error = Error(Code::kUnavailable, "guest does not answer");
