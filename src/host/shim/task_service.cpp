@@ -174,6 +174,7 @@ Awaitable<proto::CreateTaskResponse> TaskService::create(proto::CreateTaskReques
     watch_idleness(parts_.idle_limit);
     std::rethrow_exception(failed);
   }
+  idle_.cancel();
   created_ = true;
   parts_.events->created(request, pid);
   proto::CreateTaskResponse response;
