@@ -244,6 +244,13 @@ class Test(unittest.TestCase):
                 self.fail(f"task is {state}, not {wanted}, after {timeout} s{self._why()}")
             time.sleep(0.05)  # ctr has no way to wait for a state
 
+    def wait_until(self, condition, what, timeout=15):
+        """For what nobody tells of."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"not within {timeout} s: {what}")
+            time.sleep(0.05)
+
     def assert_usable(self):
         """containerd's own state is in order: the same id can be run once more. By runc, since it is containerd that is asked."""
         LAB.ctr("task", "rm", "-f", self.name)

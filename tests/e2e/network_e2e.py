@@ -55,12 +55,6 @@ class Network(Test):
             ip("addr", "add", f"fd77:{number}::{last}/64", "dev", link, "nodad", netns=namespace)
             ip("link", "set", link, "mtu", str(mtu), "up", netns=namespace)
 
-    def wait_until(self, condition, what, timeout=15):
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, f"not within {timeout} s: {what}")
-            time.sleep(0.05)
-
     def flags(self, *more):
         return ("--with-ns", f"network:/run/netns/{self.pod}", *more)
 

@@ -9,6 +9,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include "host/hook/hook.h"
 #include "host/resource/cgroup/sandbox_cgroup.h"
 #include "host/resource/network/network.h"
 #include "host/resource/share_fs/share_fs.h"
@@ -21,9 +22,13 @@
 #include "lib/error/teardown.h"
 #include "lib/fd/io.h"
 #include "lib/log/log.h"
+#include "lib/oci/json.h"
 
 namespace kata::sandbox {
 namespace {
+
+// How long each is waited for: with the rest below the five seconds that containerd gives.
+constexpr Duration kHookLimit = std::chrono::milliseconds(800);
 
 // Processes that carry one of the sandbox's own paths in their command line: those that were started but not
 // recorded when the shim died.
@@ -64,6 +69,15 @@ Awaitable<> remove_cgroups(std::vector<std::string> folders, Teardown& teardown)
   }
 }
 
+// Those of a container whose shim has gone before its end. None may be cut off in the middle of taking away
+// what an earlier hook made.
+Awaitable<> run_poststop_hooks(HookedContainer container, Duration limit) {
+  const oci::Spec spec = oci::load_spec(container.bundle);
+  co_await hook::run_all(hook::Kind::kPoststop, spec.hooks.poststop,
+                         {.id = container.id, .bundle = container.bundle, .annotations = spec.annotations},
+                         {.limit = limit, .late = hook::Rules::Late::kLeft});
+}
+
 }  // namespace
 
 Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id, Duration limit) {
@@ -93,6 +107,15 @@ Awaitable<> clean_up_leftovers(std::string sandbox_id, std::string container_id,
     co_await run_in_child(clean, limit, "removing the shared tree and network");
   } catch (const Error& error) {
     teardown.failed("shared tree and network", error.message());
+  }
+  if (state) {
+    for (const HookedContainer& container : state->hooked) {
+      try {
+        co_await run_poststop_hooks(container, kHookLimit);
+      } catch (const Error& error) {
+        teardown.failed("poststop hooks of container " + container.id, error.message());
+      }
+    }
   }
   teardown.step("run folder", [&] { run_dir.remove(); });
 }

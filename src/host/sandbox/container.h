@@ -44,6 +44,8 @@ struct Container {
   // Whether it is on its way into the guest. Killed or deleted meanwhile, it does not arrive.
   bool creating = true;
   Event aborted;
+  // Whether its hooks on the node have their turn: those of the end follow.
+  bool hooks_begun = false;
   // Whether the agent knows the container.
   bool in_guest = false;
   // What the node holds for it.

@@ -51,7 +51,7 @@ std::string host_name() {
 
 }  // namespace
 
-Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec) {
+Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec, std::shared_ptr<Container> first) {
   const auto lock = co_await boot_mutex_.lock();
   if (phase_ == Phase::kRunning) co_return;
   if (phase_ != Phase::kNew) {
@@ -59,7 +59,7 @@ Awaitable<> SandboxImpl::ensure_booted(const oci::Spec& spec) {
                                                (failure_.empty() ? std::string() : ": " + failure_));
   }
   phase_ = Phase::kBooting;
-  co_await boot(spec);
+  co_await boot(spec, std::move(first));
   phase_ = Phase::kRunning;
   start_watchers();
 }
@@ -69,7 +69,7 @@ Awaitable<uint32_t> SandboxImpl::boot_empty(oci::Spec pod) {
   pod_ = std::move(pod);
   std::exception_ptr failure;
   try {
-    co_await ensure_booted(*pod_);
+    co_await ensure_booted(*pod_, nullptr);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -86,13 +86,15 @@ Awaitable<ExitInfo> SandboxImpl::wait_end() {
   co_return ExitInfo{.status = failure_.empty() ? 0 : kStatusLost, .at = ended_at_};
 }
 
-Awaitable<> SandboxImpl::boot(const oci::Spec& spec) {
+Awaitable<> SandboxImpl::boot(const oci::Spec& spec, std::shared_ptr<Container> first) {
   const PhaseTimer timer("boot");
   resources_.size_vm(config_.config, spec);
   make_disk_manager(spec, {});
   run_dir_.create();
   save_state(run_dir_.state_file(), state_);
   record("shim", ::getpid());
+  // Before the network is looked at: they may be what makes it.
+  if (first) co_await run_early_hooks(first);
   enter_cgroup(spec);
   driver_ = parts_.make_driver(config_.config.hypervisor_name, executor_);
   co_await both(prepare_transport(), prepare_network(spec));
@@ -132,7 +134,9 @@ Awaitable<> SandboxImpl::prepare_share() {
 
 Awaitable<> SandboxImpl::prepare_network(const oci::Spec& spec) {
   const PhaseTimer timer("network");
-  network_ = std::make_unique<network::Network>(plan_network(config_.config, spec, run_dir_));
+  network::NetworkConfig plan = plan_network(config_.config, spec, run_dir_);
+  if (new_netns_) plan.netns = *netns_of(spec);
+  network_ = std::make_unique<network::Network>(std::move(plan));
   co_await network_->prepare();
 }
 

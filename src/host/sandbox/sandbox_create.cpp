@@ -109,10 +109,21 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   co_await claim_disks(target);
   // The rootfs is put together while the VM boots.
   // A mount is never given up half-way: nobody would know whether there is one.
-  auto booted = [](SandboxImpl& self, std::shared_ptr<Container> wanted) -> Awaitable<> {
-    if (!co_await unless(wanted->aborted, self.ensure_booted(wanted->spec))) throw_aborted(*wanted);
+  auto ready = [](SandboxImpl& self, std::shared_ptr<Container> wanted) -> Awaitable<> {
+    co_await self.ensure_booted(wanted->spec, wanted);
+    co_await self.run_early_hooks(wanted);
   };
-  co_await both(booted(*this, target), mount_rootfs(target));
+  auto booted = [&ready](SandboxImpl& self, std::shared_ptr<Container> wanted) -> Awaitable<> {
+    if (!co_await unless(wanted->aborted, ready(self, wanted))) throw_aborted(*wanted);
+  };
+  const oci::Hooks& hooks = target->spec.hooks;
+  if (hooks.prestart.empty() && hooks.create_runtime.empty()) {
+    co_await both(booted(*this, target), mount_rootfs(target));
+  } else {
+    // They may look at the rootfs.
+    co_await mount_rootfs(target);
+    co_await booted(*this, target);
+  }
   GuestSpecRules rules = spec_rules(*target);
   target->rootfs_shared = target->mounted != nullptr;
   rules.guest_rootfs =
@@ -149,6 +160,7 @@ Awaitable<> SandboxImpl::roll_back(std::shared_ptr<Container> target) {
   if (target->aborted.is_set()) target->in_guest = true;
   co_await target->init->close_streams();
   co_await clean_up_container(target);
+  co_await run_poststop_hooks(target);
   target->init->finish(target->aborted.is_set() ? 128 + SIGKILL : 0);
   forget(target->id);
   if (containers_.empty() && !pod_) co_await stop();

@@ -140,6 +140,7 @@ Awaitable<uint32_t> SandboxImpl::start(std::string container_id, std::string exe
       if (!subject->stopped()) subject->set_state(ProcessState::kRunning);
       resources_.settle();
       if (resources_.pins_vcpus()) co_await resources_.place_vcpus(*driver_);
+      co_await run_poststart_hooks(target);
       KATA_FAILPOINT("container-started");
     } else {
       co_await start_exec(target, subject);
@@ -237,6 +238,7 @@ Awaitable<ExitInfo> SandboxImpl::remove(std::string container_id, std::string ex
   }
   co_await end_execs(target);
   co_await subject->close_streams();
+  co_await run_poststop_hooks(target);
   KATA_FAILPOINT("deleting");
   forget(container_id);
   co_return subject->exit();

@@ -1,6 +1,6 @@
 // The sandbox's implementation; its parts by question: sandbox_impl.cpp (calls on containers),
-// sandbox_create.cpp (containers on their way into the guest), sandbox_boot.cpp (VM up and down),
-// sandbox_watch.cpp (what happens by itself). Only these include it.
+// sandbox_create.cpp (containers on their way into the guest), sandbox_hooks.cpp (the node's hooks),
+// sandbox_boot.cpp (VM up and down), sandbox_watch.cpp (what happens by itself). Only these include it.
 #pragma once
 
 #include <functional>
@@ -13,6 +13,8 @@
 
 #include "host/agent/agent_client.h"
 #include "host/device/disk_manager.h"
+#include "host/hook/hook.h"
+#include "host/resource/network/netns_holder.h"
 #include "host/resource/network/network.h"
 #include "host/resource/rootfs/mounted_rootfs.h"
 #include "host/resource/share_fs/share_fs.h"
@@ -98,6 +100,15 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
 
+  // sandbox_hooks.cpp
+  Awaitable<> run_early_hooks(std::shared_ptr<Container> target);
+  Awaitable<> run_poststart_hooks(std::shared_ptr<Container> target);
+  // Once, and only if the early ones had their turn.
+  Awaitable<> run_poststop_hooks(std::shared_ptr<Container> target);
+  [[nodiscard]] std::optional<std::string> netns_of(const oci::Spec& spec) const;
+  Awaitable<hook::State> hook_state(std::shared_ptr<Container> target,
+                                    std::unique_ptr<network::NetnsHolder>& holder);
+
   // sandbox_disks.cpp
   void make_disk_manager(const oci::Spec& spec, const std::vector<rootfs::MountRequest>& rootfs);
   Awaitable<> claim_disks(std::shared_ptr<Container> container);
@@ -108,8 +119,9 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> release_disks(std::shared_ptr<Container> target);
 
   // sandbox_boot.cpp
-  Awaitable<> ensure_booted(const oci::Spec& spec);
-  Awaitable<> boot(const oci::Spec& spec);
+  // `first`: the container for which it is booted, if there is one.
+  Awaitable<> ensure_booted(const oci::Spec& spec, std::shared_ptr<Container> first);
+  Awaitable<> boot(const oci::Spec& spec, std::shared_ptr<Container> first);
   Awaitable<> adapt_vm();
   void enter_cgroup(const oci::Spec& spec);
   Awaitable<> start_vm();
@@ -178,6 +190,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   std::unique_ptr<vmm::VmDriver> driver_;
   std::unique_ptr<vsock::Transport> transport_;
   std::unique_ptr<share_fs::ShareFs> share_;
+  // Made for hooks to fill, where the spec asks for a new one.
+  UniqueFd new_netns_;
   std::unique_ptr<network::Network> network_;
   std::unique_ptr<network::PortForward> port_forward_;
   std::unique_ptr<device::DiskManager> disks_;

@@ -380,5 +380,74 @@ TEST_F(SandboxTest, ALostAgentEndsTheSandbox) {
   EXPECT_EQ(run(sandbox_->wait("s1", "")).status, 255U);
 }
 
+class SandboxHooksTest : public SandboxTest {
+ protected:
+  // Appends its name and the status of the state that it reads.
+  oci::Hook hook(const std::string& name, const std::string& then = "true") const {
+    return {.path = "/bin/sh",
+            .args = {"sh", "-c",
+                     "echo " + name + " $(grep -o '\"status\":\"[a-z]*\"' | cut -d: -f2) >> log; " + then},
+            .env = {"PATH=/usr/bin:/bin"},
+            .timeout = 10};
+  }
+  ContainerRequest hooked(const std::string& id) const {
+    ContainerRequest wanted = request(id);
+    wanted.spec.hooks.prestart = {hook("prestart")};
+    wanted.spec.hooks.create_runtime = {hook("createRuntime")};
+    wanted.spec.hooks.create_container = {hook("createContainer")};
+    wanted.spec.hooks.start_container = {hook("startContainer")};
+    wanted.spec.hooks.poststart = {hook("poststart", "exit 1")};
+    wanted.spec.hooks.poststop = {hook("poststop", "exit 1")};
+    return wanted;
+  }
+  [[nodiscard]] std::string log() const { return read_file(dir_ + "/bundle/log"); }
+  [[nodiscard]] std::string state() const { return read_file(dir_ + "/run/s1/state.json"); }
+};
+
+TEST_F(SandboxHooksTest, EachAtItsPoint) {
+  run(sandbox_->create_container(hooked("s1")));
+  EXPECT_EQ(log(), "prestart \"creating\"\ncreateRuntime \"creating\"\n");
+  EXPECT_THAT(state(), testing::HasSubstr(R"("hooked":[{"id":"s1",)"));
+  run(sandbox_->create_container(hooked("c2")));
+  EXPECT_THAT(log(), testing::EndsWith("creating\"\nprestart \"creating\"\ncreateRuntime \"creating\"\n"));
+  std::filesystem::remove(dir_ + "/bundle/log");
+  run(sandbox_->start("s1", ""));
+  EXPECT_EQ(log(), "poststart \"running\"\n");
+  agent_->end_process("s1", 0);
+  run(sandbox_->wait("s1", ""));
+  EXPECT_EQ(log(), "poststart \"running\"\n");
+  run(sandbox_->remove("s1", ""));
+  EXPECT_EQ(log(), "poststart \"running\"\npoststop \"stopped\"\n");
+  EXPECT_THAT(state(), testing::HasSubstr(R"("hooked":[{"id":"c2",)"));
+  run(sandbox_->remove("c2", ""));
+  EXPECT_THAT(state(), testing::HasSubstr(R"("hooked":[])"));
+}
+
+TEST_F(SandboxHooksTest, OneThatFailsEarlyFailsTheCreateAndTheLastOnesAreRun) {
+  auto wanted = hooked("s1");
+  wanted.spec.hooks.create_runtime.insert(wanted.spec.hooks.create_runtime.begin(),
+                                          hook("bad", "echo the cause >&2; exit 3"));
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(std::move(wanted))); }), Code::kFailedPrecondition);
+  EXPECT_THAT(last_message_, testing::HasSubstr("createRuntime hook #0 /bin/sh: exit code 3: the cause"));
+  EXPECT_EQ(log(), "prestart \"creating\"\nbad \"creating\"\npoststop \"stopped\"\n");
+  EXPECT_THAT(sandbox_->containers(), testing::IsEmpty());
+}
+
+TEST_F(SandboxHooksTest, ANewNetworkNamespaceIsThereForThemToFill) {
+  auto wanted = request("s1");
+  wanted.spec.linux_config.emplace();
+  wanted.spec.linux_config->namespaces.push_back({.type = "network", .path = ""});
+  const std::string look =
+      "pid=$(grep -o '\"pid\":[0-9]*' | cut -d: -f2); readlink /proc/self/ns/net /proc/$pid/ns/net >> log";
+  wanted.spec.hooks.create_runtime = {
+      {.path = "/bin/sh", .args = {"sh", "-c", look}, .env = {"PATH=/usr/bin:/bin"}, .timeout = 10}};
+  run(sandbox_->create_container(std::move(wanted)));
+  const std::string seen = log();
+  const std::string own = std::filesystem::read_symlink("/proc/self/ns/net").string() + "\n";
+  ASSERT_THAT(seen, testing::StartsWith(own));
+  EXPECT_THAT(seen.substr(own.size()), testing::StartsWith("net:["));
+  EXPECT_NE(seen.substr(own.size()), own);
+}
+
 }  // namespace
 }  // namespace kata::sandbox

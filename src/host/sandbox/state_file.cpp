@@ -50,11 +50,15 @@ void save_state(const std::string& path, const SandboxState& state) {
   }
   json::array cgroups;
   for (const std::string& folder : state.cgroups) cgroups.emplace_back(folder);
+  json::array hooked;
+  for (const HookedContainer& container : state.hooked)
+    hooked.push_back(json::object{{"id", container.id}, {"bundle", container.bundle}});
   const json::object root{{"version", SandboxState::kVersion},
                           {"sandbox_id", state.sandbox_id},
                           {"containerd_namespace", state.containerd_namespace},
                           {"processes", std::move(processes)},
-                          {"cgroups", std::move(cgroups)}};
+                          {"cgroups", std::move(cgroups)},
+                          {"hooked", std::move(hooked)}};
   write_file_atomic(path, json::serialize(root));
 }
 
@@ -75,6 +79,13 @@ std::optional<SandboxState> load_state(const std::string& path) {
     if (const json::value* cgroups = root.if_contains("cgroups")) {
       for (const json::value& folder : cgroups->as_array())
         state.cgroups.push_back(json::value_to<std::string>(folder));
+    }
+    if (const json::value* hooked = root.if_contains("hooked")) {
+      for (const json::value& entry : hooked->as_array()) {
+        const json::object& container = entry.as_object();
+        state.hooked.push_back({.id = json::value_to<std::string>(container.at("id")),
+                                .bundle = json::value_to<std::string>(container.at("bundle"))});
+      }
     }
     return state;
   } catch (const std::exception&) {

@@ -18,6 +18,12 @@ struct RecordedProcess {
   uint64_t start_time = 0;
 };
 
+// A container whose poststop hooks are to be run when it is deleted: they are in its bundle's spec.
+struct HookedContainer {
+  std::string id;
+  std::string bundle;
+};
+
 struct SandboxState {
   static constexpr int kVersion = 1;
   std::string sandbox_id;
@@ -25,6 +31,7 @@ struct SandboxState {
   std::vector<RecordedProcess> processes;
   // Folders of control groups that were not there before, parents first.
   std::vector<std::string> cgroups;
+  std::vector<HookedContainer> hooked;
 };
 
 // Atomic: a crash leaves the old or the new state.

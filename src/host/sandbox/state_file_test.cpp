@@ -31,12 +31,15 @@ TEST_F(StateFileTest, RoundTripAndWhatDoesNotParse) {
   SandboxState state{.sandbox_id = "s1",
                      .containerd_namespace = "default",
                      .processes = {{"vmm", 42, 1234567890123}},
-                     .cgroups = {"/c/a", "/c/a/b"}};
+                     .cgroups = {"/c/a", "/c/a/b"},
+                     .hooked = {{.id = "c1", .bundle = "/b 1"}}};
   save_state(path, state);
   const auto loaded = load_state(path);
   ASSERT_TRUE(loaded);
   EXPECT_EQ(loaded->sandbox_id, "s1");
   EXPECT_EQ(loaded->cgroups, state.cgroups);
+  ASSERT_EQ(loaded->hooked.size(), 1U);
+  EXPECT_EQ(loaded->hooked[0].id + loaded->hooked[0].bundle, "c1/b 1");
   ASSERT_EQ(loaded->processes.size(), 1U);
   EXPECT_EQ(loaded->processes[0].pid, 42);
   EXPECT_EQ(loaded->processes[0].start_time, 1234567890123U);

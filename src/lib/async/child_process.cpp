@@ -111,6 +111,10 @@ void place_descriptors(const Prepared& prepared, int report_fd) {
   }
   if (command.rights_of_others == Command::RightsOfOthers::kKept)
     ::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+  if (!command.program.empty()) {
+    ::execve(command.program.c_str(), prepared.argv.data(), prepared.env.data());
+    fail(report_fd, 4);
+  }
   ::execvpe(prepared.argv[0], prepared.argv.data(), prepared.env.data());
   fail(report_fd, 4);
   ::_exit(127);
@@ -176,10 +180,11 @@ std::shared_ptr<ChildProcess> ChildProcess::start(const asio::any_io_executor& e
                                                   const Command& command) {
   const UniqueFd null = open_file("/dev/null", O_RDWR);
   const Prepared prepared = prepare(command, null.get());
+  const std::string& program = command.program.empty() ? command.argv[0] : command.program;
   auto [report_read, report_write] = make_pipe();
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
-  if (pid < 0) throw_errno("starting " + command.argv[0]);
+  if (pid < 0) throw_errno("starting " + program);
   if (pid == 0) child_main(prepared, report_write.get(), parent);
   report_write.reset();
   Failure failure{};
@@ -190,7 +195,7 @@ std::shared_ptr<ChildProcess> ChildProcess::start(const asio::any_io_executor& e
   if (n == static_cast<ssize_t>(sizeof failure)) {
     ::waitpid(pid, nullptr, 0);
     const auto step = static_cast<size_t>(std::clamp(failure.step, 0, static_cast<int>(kSteps.size()) - 1));
-    throw Error::from_errno(failure.error, std::string(kSteps[step]) + " " + command.argv[0]);
+    throw Error::from_errno(failure.error, std::string(kSteps[step]) + " " + program);
   }
   return adopt(executor, pid);
 }

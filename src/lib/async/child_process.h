@@ -30,6 +30,8 @@ struct ExitStatus {
 struct Command {
   // argv[0] is the program: an absolute path, or a name that is looked for in PATH.
   std::vector<std::string> argv;
+  // Path of the program if argv[0] is only what it is to be called.
+  std::string program;
   // The whole environment ("K=V"); none = the parent's.
   std::optional<std::vector<std::string>> env;
   std::string working_directory;
