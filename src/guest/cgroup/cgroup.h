@@ -57,11 +57,17 @@ class Cgroup {
   virtual Awaitable<> freeze() = 0;
   virtual Awaitable<> thaw() = 0;
   [[nodiscard]] virtual Stats stats() const = 0;
-  // Returns at the next OOM kill in this cgroup since the previous return (or since arm_oom), or throws when
-  // cancelled.
+  // Returns when there is an OOM kill in this cgroup that has not been told of yet, or throws when cancelled.
   virtual Awaitable<> wait_oom() = 0;
+  // Whether there is one, at once; it counts as told of then.
+  bool take_oom_kill();
   // Kills what is left and removes the folders. Idempotent.
   virtual Awaitable<> remove() = 0;
+
+ private:
+  [[nodiscard]] virtual uint64_t oom_kills() const = 0;
+
+  uint64_t told_oom_kills_ = 0;
 };
 
 }  // namespace kata::cgroup

@@ -35,6 +35,13 @@ std::unique_ptr<Cgroup> Cgroup::create(const asio::any_io_executor& executor, co
   });
 }
 
+bool Cgroup::take_oom_kill() {
+  const uint64_t now = oom_kills();
+  if (now <= told_oom_kills_) return false;
+  told_oom_kills_ = now;
+  return true;
+}
+
 void OwnedFolders::make(const std::string& mount, const std::string& path) {
   const std::string leaf = mount + path;
   for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {

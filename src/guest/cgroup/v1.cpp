@@ -147,10 +147,7 @@ Awaitable<> LegacyCgroup::wait_oom() {
   asio::posix::stream_descriptor descriptor(executor_, event.release());
   int looks = 0;
   for (;;) {
-    if (const uint64_t now = oom_kills(); now > seen_oom_kills_) {
-      seen_oom_kills_ = now;
-      co_return;
-    }
+    if (take_oom_kill()) co_return;
     if (looks > 0) {
       --looks;
       co_await pause_for(std::chrono::milliseconds(5));

@@ -27,7 +27,7 @@ class LegacyCgroup : public Cgroup {
 
  private:
   Awaitable<> set_freezer(std::string state);
-  [[nodiscard]] uint64_t oom_kills() const;
+  [[nodiscard]] uint64_t oom_kills() const override;
   [[nodiscard]] const Folder* folder(const std::string& controller) const;
 
   asio::any_io_executor executor_;
@@ -36,7 +36,6 @@ class LegacyCgroup : public Cgroup {
   // Mount points, each once.
   std::set<std::string> mounts_;
   OwnedFolders owned_;
-  uint64_t seen_oom_kills_ = 0;
 };
 
 // v1_resources.cpp

@@ -92,10 +92,7 @@ uint64_t UnifiedCgroup::oom_kills() const {
 Awaitable<> UnifiedCgroup::wait_oom() {
   FileWatch watch(executor_, folder_.file("memory.events"));
   for (;;) {
-    if (const uint64_t now = oom_kills(); now > seen_oom_kills_) {
-      seen_oom_kills_ = now;
-      co_return;
-    }
+    if (take_oom_kill()) co_return;
     co_await watch.wait();
   }
 }

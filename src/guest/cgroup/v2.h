@@ -27,14 +27,13 @@ class UnifiedCgroup : public Cgroup {
   Awaitable<> set_frozen(bool frozen);
   // Until `key` of cgroup.events is `value`.
   Awaitable<> wait_event(std::string key, uint64_t value);
-  [[nodiscard]] uint64_t oom_kills() const;
+  [[nodiscard]] uint64_t oom_kills() const override;
 
   asio::any_io_executor executor_;
   Folder folder_;
   OwnedFolders owned_;
   UniqueFd directory_;
   DeviceFilter filter_;
-  uint64_t seen_oom_kills_ = 0;
 };
 
 // v2_resources.cpp: the OCI values in the units of v2.

@@ -113,7 +113,7 @@ Awaitable<std::shared_ptr<Container>> Container::create(const cgroup::Hierarchy&
   if (failure) {
     container->launch_.spec.hooks.poststop.clear();
     co_await container->destroy();
-    throw to_error(failure).within("creating container " + container->id());
+    std::rethrow_exception(failure);
   }
   co_return container;
 }
@@ -249,6 +249,10 @@ std::vector<pid_t> Container::processes() const {
 }
 Awaitable<> Container::wait_oom() {
   return cgroup_->wait_oom();
+}
+
+bool Container::take_oom_kill() {
+  return cgroup_->take_oom_kill();
 }
 
 Awaitable<> Container::destroy() {

@@ -61,7 +61,7 @@ TEST_F(LimitsTest, Pids) {
 
 TEST_F(LimitsTest, MemoryKillIsReportedOnce) {
   if (!has("memory")) GTEST_SKIP() << "no memory controller";
-  auto launch = shell("read line; head -c 200000000 /dev/zero | tail -c 150000000 | wc -c; read line");
+  auto launch = shell("read line; tail /dev/zero; read line");
   oci::MemoryLimits& memory = resources(launch).memory.emplace();
   memory.limit = int64_t{16} << 20;
   memory.swap = int64_t{16} << 20;

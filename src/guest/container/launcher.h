@@ -74,6 +74,7 @@ class Container : public std::enable_shared_from_this<Container> {
   [[nodiscard]] std::vector<pid_t> processes() const;
   // Returns at the next OOM kill; one caller.
   Awaitable<> wait_oom();
+  bool take_oom_kill();
   // Kills all that runs, runs poststop hooks, removes the cgroup. Every step runs, failures are logged.
   // Idempotent. The rootfs mount is the caller's.
   Awaitable<> destroy();

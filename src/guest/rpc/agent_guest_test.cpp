@@ -61,22 +61,30 @@ TEST_F(GuestTest, TerminationLog) {
   expect("unknown container", "GetDiagnosticData", ask, Code::kNotFound, "nobody");
 }
 
-TEST_F(GuestTest, OomEventOfAContainer) {
+// CRI-O looks for the sign of an OOM kill when it learns of the exit, and not later.
+TEST_F(GuestTest, OomEventOfAContainerComesBeforeItsExit) {
   create_sandbox();
   auto request = shell("c1", "read line; tail /dev/zero");
   request.mutable_oci()->mutable_linux()->mutable_resources()->mutable_memory()->set_limit(24 << 20);
   ASSERT_EQ(create_and_start(request), Code::kOk) << last_error();
   const auto event = begin("GetOOMEvent", "");
+  grpc::WaitProcessRequest end;
+  end.set_container_id("c1");
+  const auto ended = begin("WaitProcess", end.SerializeAsString());
   grpc::WriteStreamRequest go;
   go.set_container_id("c1");
   go.set_data("\n");
   ASSERT_EQ(code_of("WriteStdin", go), Code::kOk) << last_error();
-  ASSERT_TRUE(run_until([&] { return event->has_value(); })) << "no event";
+  ASSERT_TRUE(run_until([&] { return ended->has_value(); })) << "no end";
+  ASSERT_TRUE(event->has_value()) << "no event";
   ASSERT_TRUE(event->value()) << event->value().error().message();
   grpc::OOMEvent answer;
   ASSERT_TRUE(answer.ParseFromString(*event->value()));
   EXPECT_EQ(answer.container_id(), "c1");
-  EXPECT_EQ(wait("c1"), 137);
+  ASSERT_TRUE(ended->value()) << ended->value().error().message();
+  grpc::WaitProcessResponse status;
+  ASSERT_TRUE(status.ParseFromString(*ended->value()));
+  EXPECT_EQ(status.status(), 137);
 }
 
 TEST_F(GuestTest, PacketFilterRules) {

@@ -36,8 +36,8 @@ Awaitable<> wait_exit(AgentContext& context, const pb::WaitExitRequest& request,
   check_container_id(request.container_id());
   check_exec_id(request.exec_id());
   const auto process =
-      context.sandbox.find_process(request.container_id(), request.exec_id(), Code::kNotFound);
-  response.set_status(co_await process->wait());
+      co_await context.sandbox.wait_exit(request.container_id(), request.exec_id(), Code::kNotFound);
+  response.set_status(*process->exit_code());
   const auto nanos = [](auto duration) {
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
   };

@@ -1,5 +1,6 @@
 // How a sandbox makes, starts and removes its containers.
 #include <algorithm>
+#include <chrono>
 
 #include "guest/container/pid_holder.h"
 #include "guest/sandbox/folders.h"
@@ -18,6 +19,8 @@ constexpr const char* kContainerName = "io.kubernetes.cri.container-name";
 // Pipes of the standard streams unless the configuration gives a size: a writer goes on while a chunk is on
 // its way to the host. The kernel takes memory only for what waits in them.
 constexpr uint32_t kPipeSize = 256 * 1024;
+
+constexpr std::chrono::seconds kOwnWatchDelay{1};
 
 void set_namespace(oci::Linux& config, const std::string& type, const std::string& path) {
   for (oci::Namespace& entry : config.namespaces) {
@@ -140,6 +143,9 @@ Awaitable<> Sandbox::add_shared_mounts(RecordPtr record, const ContainerSpec& sp
 }
 
 Awaitable<> Sandbox::watch_oom(std::string id, std::shared_ptr<container::Container> container) {
+  // A pod's pause container needs no watch, by contract; one that is its own sandbox does. Its start is not
+  // made longer by it: what happens meanwhile is seen then, or at the container's end.
+  if (id == id_) co_await pause_for(kOwnWatchDelay);
   for (;;) {
     co_await container->wait_oom();
     log::info("OOM kill", {{"container", id}});
@@ -147,10 +153,23 @@ Awaitable<> Sandbox::watch_oom(std::string id, std::shared_ptr<container::Contai
   }
 }
 
+Awaitable<std::shared_ptr<container::Process>> Sandbox::wait_exit(std::string id, std::string exec_id,
+                                                                  Code missing_container) {
+  const RecordPtr record = find_record(id, missing_container);
+  const auto process = find_process(id, exec_id, missing_container);
+  co_await process->wait();
+  // The kernel counts a kill before the process is gone; the watcher may not have been told yet.
+  if (!record->removing && record->watchers.size() > 0 && record->container->take_oom_kill()) {
+    log::info("OOM kill", {{"container", id}});
+    oom_.push(id);
+  }
+  co_await oom_.handed_over();
+  co_return process;
+}
+
 Awaitable<> Sandbox::start_container(std::string id) {
   const RecordPtr record = find_record(id, Code::kNotFound);
-  // By contract the sandbox's own container is not watched.
-  if (id != id_ && record->watchers.size() == 0)
+  if (record->watchers.size() == 0)
     record->watchers.spawn("OOM watch of " + id, watch_oom(id, record->container));
   co_await record->container->start();
   log::info("container started", {{"container", id}});

@@ -9,6 +9,14 @@ namespace {
 
 constexpr size_t kLimit = 1024;
 
+struct Asking {
+  explicit Asking(size_t& number) : count(number) { ++count; }
+  ~Asking() { --count; }
+  Asking(const Asking&) = delete;
+  Asking& operator=(const Asking&) = delete;
+  size_t& count;
+};
+
 }  // namespace
 
 OomQueue::OomQueue(asio::any_io_executor executor)
@@ -26,6 +34,7 @@ void OomQueue::push(const std::string& container_id) {
 }
 
 Awaitable<std::string> OomQueue::next() {
+  const Asking asking(asking_);
   while (events_.empty()) {
     if (closed_) throw Error(Code::kUnavailable, "waiting for an OOM event: the sandbox ends");
     const auto changed = changed_;
@@ -33,7 +42,15 @@ Awaitable<std::string> OomQueue::next() {
   }
   std::string id = std::move(events_.front());
   events_.pop_front();
+  wake();
   co_return id;
+}
+
+Awaitable<> OomQueue::handed_over() {
+  while (!events_.empty() && asking_ > 0 && !closed_) {
+    const auto changed = changed_;
+    co_await changed->wait();
+  }
 }
 
 void OomQueue::close() {

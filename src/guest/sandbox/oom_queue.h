@@ -21,6 +21,8 @@ class OomQueue {
   void push(const std::string& container_id);
   // The id of the next container; waits for it. kUnavailable once closed.
   Awaitable<std::string> next();
+  // Returns when whoever asks has been given all there is; at once when nobody asks.
+  Awaitable<> handed_over();
   // Wakes all who wait, with an error.
   void close();
 
@@ -30,6 +32,7 @@ class OomQueue {
   asio::any_io_executor executor_;
   std::deque<std::string> events_;
   std::shared_ptr<Event> changed_;
+  size_t asking_ = 0;
   bool closed_ = false;
 };
 

@@ -187,8 +187,8 @@ Awaitable<> Sandbox::exec(std::string id, std::string exec_id, oci::Process proc
 
 Awaitable<int> Sandbox::wait(std::string id, std::string exec_id) {
   const RecordPtr record = find_record(id, Code::kInvalidArgument);
-  const auto process = find_process(id, exec_id, Code::kInvalidArgument);
-  const int code = co_await process->wait();
+  const auto process = co_await wait_exit(id, exec_id, Code::kInvalidArgument);
+  const int code = *process->exit_code();
   process->close_streams();
   const auto found = record->processes.find(exec_id.empty() ? id : exec_id);
   // Another waiter may have been first, and the id may already name a new process.

@@ -75,6 +75,10 @@ class Sandbox {
 
   // kAlreadyExists for an exec id in use.
   Awaitable<> exec(std::string id, std::string exec_id, oci::Process process);
+  // Waits for the exit; the process stays known. An OOM kill that has to do with it is told first: the host
+  // asks for it when it learns of the end.
+  Awaitable<std::shared_ptr<container::Process>> wait_exit(std::string id, std::string exec_id,
+                                                           Code missing_container);
   // Waits for the exit, closes the streams and forgets the process. All who wait get the code.
   Awaitable<int> wait(std::string id, std::string exec_id);
   // exec_id empty and SIGKILL: every process of the container.
