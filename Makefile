@@ -11,6 +11,7 @@ PROGRAMS = containerd-shim-kata-v2 kata-vsock-device
 BINDIR = $(DESTDIR)$(PREFIX)/bin
 DATADIR = $(DESTDIR)$(PREFIX)/share/kata-containers
 CONFDIR = $(PREFIX)/share/defaults/kata-containers/runtime-rs
+GUEST_FILES = vmlinux.container vmlinux.container.first-stage kata-containers-initrd.img kata-containers.img kata-containers.verity
 ETC = $(DESTDIR)/etc/kata-containers/runtime-rs
 
 .PHONY: all build install uninstall check demo clean
@@ -26,7 +27,10 @@ install: all
 	install -d $(BINDIR) $(DATADIR)
 	install -m 755 $(addprefix $(BUILD)/bin/,$(PROGRAMS)) $(BINDIR)
 	install -m 644 $(GUEST)/vmlinux $(DATADIR)/vmlinux.container
+	install -m 644 $(GUEST)/vmlinux.first-stage $(DATADIR)/vmlinux.container.first-stage
 	install -m 644 $(GUEST)/kata-initrd.img $(DATADIR)/kata-containers-initrd.img
+	install -m 644 $(GUEST)/kata-ext4.img $(DATADIR)/kata-containers.img
+	install -m 644 $(GUEST)/kata-ext4.verity $(DATADIR)/kata-containers.verity
 	DESTDIR=$(DESTDIR) cmake --install $(BUILD)
 # The configuration is looked for in /etc and below /usr/share; from another prefix a link in /etc leads to it.
 ifneq ($(PREFIX),/usr)
@@ -35,7 +39,7 @@ ifneq ($(PREFIX),/usr)
 endif
 
 uninstall:
-	rm -f $(addprefix $(BINDIR)/,$(PROGRAMS)) $(DATADIR)/vmlinux.container $(DATADIR)/kata-containers-initrd.img
+	rm -f $(addprefix $(BINDIR)/,$(PROGRAMS)) $(addprefix $(DATADIR)/,$(GUEST_FILES))
 	rm -f $(DESTDIR)$(CONFDIR)/configuration-qemu.toml $(DESTDIR)$(CONFDIR)/configuration.toml
 	test "$$(readlink $(ETC)/configuration.toml)" != $(CONFDIR)/configuration-qemu.toml || rm $(ETC)/configuration.toml
 

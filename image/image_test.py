@@ -2,8 +2,10 @@
 """Tests of the guest builders: archive format, module order, kernel extraction, choice of the package, same input same bytes."""
 
 import gzip
+import hashlib
 import lzma
 import os
+import stat
 import struct
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from kata_image import cpio, initrd, kernel, modules  # noqa: E402
+from kata_image import cpio, disk, erofs, ext4, initrd, kernel, modules, verity  # noqa: E402
 
 
 def elf_module(pairs):
@@ -183,6 +185,106 @@ class Initrd(unittest.TestCase):
     def test_agent_must_be_a_program(self):
         with tempfile.TemporaryDirectory() as folder, self.assertRaisesRegex(modules.ModuleError, "not an ELF binary"):
             initrd.build(b"#!/bin/sh\n", module_tree(folder, {}), [])
+
+    def test_first_stage(self):
+        with tempfile.TemporaryDirectory() as folder:
+            tree = module_tree(folder, {"blk.ko": "", "fs.ko.xz": "blk"}, builtin=["ext4"])
+            data = initrd.first_stage(b"\x7fELF", tree, (("root:x", ("blk",)), ("fs:ext4", ("ext4",))), (("fs:y", ("fs",)),))
+            listing = subprocess.run(["cpio", "-i", "--quiet", "--to-stdout", initrd.FIRST_STAGE_LIST], input=data, stdout=subprocess.PIPE, check=True)
+            self.assertEqual([line.split() for line in listing.stdout.decode().splitlines()],
+                             [["root:x", "/lib/modules/9.9/kernel/drivers/blk.ko"], ["fs:y", "/lib/modules/9.9/kernel/drivers/blk.ko"],
+                              ["fs:y", "/lib/modules/9.9/kernel/drivers/fs.ko.xz"]])
+
+
+class Disk(unittest.TestCase):
+    UUID = bytes(range(16))
+
+    @staticmethod
+    def entries(names=3):
+        archive = cpio.Archive()
+        archive.file("usr/bin/agent", b"\x7fELF" + bytes(5000), 0o755)
+        archive.file("etc/empty", b"")
+        archive.symlink("sbin/init", "../usr/bin/agent")
+        archive.char_device("dev/null", 1, 3, 0o666)
+        for number in range(names):
+            archive.file(f"many/a-file-with-a-long-name-{number:04}", b"%d" % number)
+        return archive.entries
+
+    def test_ext4(self):
+        image = ext4.write(self.entries(300), self.UUID)
+        self.assertEqual(image, ext4.write(dict(reversed(self.entries(300).items())), self.UUID), "same input, same bytes")
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(image)
+            file.flush()
+            check = subprocess.run(["e2fsck", "-fn", file.name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            self.assertEqual(check.returncode, 0, check.stdout)
+            content = subprocess.run(["debugfs", "-R", "cat /many/a-file-with-a-long-name-0299", file.name], stdout=subprocess.PIPE, check=True,
+                                     stderr=subprocess.DEVNULL)
+            self.assertEqual(content.stdout, b"299")
+
+    def test_erofs(self):
+        """Read back by what the format says: every path is found from the root, with its bytes."""
+        entries = self.entries(300)
+        image = erofs.write(entries, self.UUID)
+        self.assertEqual(len(image) % erofs.BLOCK, 0)
+        magic, = struct.unpack_from("<I", image, 1024)
+        root, = struct.unpack_from("<H", image, 1024 + 14)
+        blocks, = struct.unpack_from("<I", image, 1024 + 36)
+        self.assertEqual((magic, blocks), (0xE0F5E1E2, len(image) // erofs.BLOCK))
+        found = {}
+
+        def inode(nid):
+            _, _, mode, _, size, place = struct.unpack_from("<HHHHQI", image, nid * 32)
+            return mode, size, place
+
+        def walk(nid, path):
+            mode, size, place = inode(nid)
+            data = image[place * erofs.BLOCK:place * erofs.BLOCK + size]
+            found[path] = (mode, data)
+            for start in range(0, size if stat.S_ISDIR(mode) else 0, erofs.BLOCK):
+                block = data[start:start + erofs.BLOCK]
+                count = struct.unpack_from("<QH", block)[1] // 12
+                heads = [struct.unpack_from("<QHBB", block, 12 * index) for index in range(count)]
+                ends = [head[1] for head in heads[1:]] + [len(block)]
+                names = [block[head[1]:end].rstrip(b"\0").decode() for head, end in zip(heads, ends)]
+                self.assertEqual(names, sorted(names), "the kernel searches by halves")
+                for head, name in zip(heads, names):
+                    if name not in (".", ".."):
+                        walk(head[0], f"{path}/{name}".lstrip("/"))
+
+        walk(root, "")
+        del found[""]
+        self.assertEqual(set(found), set(entries))
+        for path, (mode, data, _) in entries.items():
+            self.assertEqual(found[path][0], mode, path)
+            if not stat.S_ISDIR(mode) and not stat.S_ISCHR(mode):
+                self.assertEqual(found[path][1], data, path)
+
+    def test_hash_tree(self):
+        block = bytes(verity.BLOCK)
+        leaf = hashlib.sha256(b"salt" + block).digest()
+        level = leaf.ljust(verity.BLOCK, b"\0")
+        self.assertEqual(verity.hash_tree(block, b"salt"), (hashlib.sha256(b"salt" + level).hexdigest(), level), "one block, one level")
+        _, tree = verity.hash_tree(block * 129, b"salt")
+        self.assertEqual(len(tree), 3 * verity.BLOCK, "129 hashes take two blocks and one above them")
+        self.assertEqual(tree[:32], hashlib.sha256(b"salt" + leaf * 128).digest(), "the upper level comes first")
+        for data in (b"", b"x", block + b"x"):
+            with self.assertRaises(ValueError):
+                verity.hash_tree(data, b"")
+
+    def test_partitions(self):
+        filesystem = os.urandom(5 * verity.BLOCK)
+        image, parameters = disk.build(filesystem, b"salt", self.UUID)
+        root_hash, tree = verity.hash_tree(filesystem, b"salt")
+        self.assertEqual(parameters, f"root_hash={root_hash},salt={b'salt'.hex()},data_blocks=5,data_block_size=4096,hash_block_size=4096")
+        self.assertEqual(len(image) % (2 << 20), 0)
+        for name, start in (("as a disk", 0), ("as a pmem device", 2 << 20)):
+            with self.subTest(name):
+                self.assertEqual(image[start + 510:start + 512], b"\x55\xaa")
+                for index, content in enumerate((filesystem, tree)):
+                    first, sectors = struct.unpack_from("<II", image, start + 446 + 16 * index + 8)
+                    self.assertEqual(image[start + 512 * first:start + 512 * (first + sectors)], content)
+        self.assertEqual(image[4096:4112], b"NVDIMM_PFN_INFO\0")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,11 @@ class Archive:
             self.directory(parent)
         self._entries[path] = (mode, data, device)
 
+    @property
+    def entries(self):
+        """path -> (mode with the file type, data or a link's target, device numbers), for writers of other formats."""
+        return dict(self._entries)
+
     def write(self):
         """Returns the archive's bytes, padded to 512."""
         out = bytearray()

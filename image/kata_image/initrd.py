@@ -1,4 +1,7 @@
-"""Composes the initrd: the agent as /init, the modules it loads at boot, the empty folders it mounts on. No shell, no libc."""
+"""Composes the guest's root: the agent as its init, the modules it loads, the empty folders it mounts on. No shell, no libc.
+
+The same tree is the initrd and the root file system of the images; an image of a kernel with modules has a first stage, too.
+"""
 
 from . import cpio, modules
 
@@ -27,38 +30,83 @@ LOAD_LIST = "lib/modules/kata-modules.load"
 # The same with the need in front ("virtio:1 <path>").
 DEVICE_LIST = "lib/modules/kata-modules.on-demand"
 
+# What the first stage needs to get at the root file system, by its words: the root device's kind, the file system, dm-verity.
+FIRST_STAGE_MODULES = (
+    ("root:virtio-blk", ("virtio_blk",)),
+    ("root:pmem", ("nfit", "nd_pmem")),
+    ("fs:ext4", ("ext4",)),
+    ("fs:erofs", ("erofs",)),
+    ("dm:verity", ("dm_verity",)),
+)
+FIRST_STAGE_COMPRESSED = (("fs:xfs", ("xfs",)),)
+
+# An initrd that has this file is a first stage: the agent in it looks for the root device, mounts it and starts its /sbin/init.
+FIRST_STAGE_LIST = "lib/modules/kata-first-stage"
+
 _FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp", "usr/bin", "usr/sbin", "var", "mnt")
 
 
-def build(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, compressed=COMPRESSED_MODULES):
-    """Returns the initrd's bytes. `agent` is the binary's content, `tree` a modules.ModuleTree.
+class _ModuleFiles:
+    """Puts modules into an archive, each once, and tells the lines of the lists."""
 
-    The archive is not compressed: under emulation unpacking costs more time than reading saves.
-    """
+    def __init__(self, archive, tree):
+        self._archive, self._tree, self._added = archive, tree, {}
+
+    def add(self, name, form="plain"):
+        if name not in self._added:
+            path, data = self._tree.load(name) if form == "plain" else self._tree.packed(name)
+            self._added[name] = f"lib/modules/{self._tree.version}/{path}"
+            self._archive.file(self._added[name], data)
+        return f"/{self._added[name]}\n"
+
+    def lines(self, needs, form="plain", without=()):
+        """One for each module that a word needs."""
+        return [f"{word} {self.add(name, form)}" for word, tops in needs for name in self._tree.load_order(tops) if name not in without]
+
+
+def _with_agent(agent):
     if agent[:4] != b"\x7fELF":
         raise modules.ModuleError("the agent is not an ELF binary")
     archive = cpio.Archive()
-    for folder in _FOLDERS:
-        archive.directory(folder, 0o1777 if folder == "tmp" else 0o755)
     # the kernel opens it for pid 1 before anything is mounted
     archive.char_device("dev/console", 5, 1)
     archive.char_device("dev/null", 1, 3, 0o666)
     archive.file("usr/bin/kata-agent", agent, 0o755)
     archive.symlink("init", "usr/bin/kata-agent")
+    return archive
 
-    added = {}
 
-    def add(name, form="plain"):
-        if name not in added:
-            path, data = tree.load(name) if form == "plain" else tree.packed(name)
-            added[name] = f"lib/modules/{tree.version}/{path}"
-            archive.file(added[name], data)
-        return f"/{added[name]}\n"
-
-    def lines(needs, form):
-        return [f"{word} {add(name, form)}" for word, tops in needs for name in tree.load_order(tops) if name not in at_boot]
-
+def root(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, compressed=COMPRESSED_MODULES):
+    """Returns the guest's root as a cpio.Archive. `agent` is the binary's content, `tree` a modules.ModuleTree."""
+    archive = _with_agent(agent)
+    for folder in _FOLDERS:
+        archive.directory(folder, 0o1777 if folder == "tmp" else 0o755)
+    # where a kernel looks for the init of a root that is no initrd
+    archive.symlink("sbin/init", "../usr/bin/kata-agent")
+    # read-only in an image: what the agent mounts over or links to must be there
+    archive.file("etc/resolv.conf", b"")
+    archive.symlink("var/run", "/run")
+    files = _ModuleFiles(archive, tree)
     at_boot = tree.load_order(boot_modules)
-    archive.file(LOAD_LIST, "".join(add(name) for name in at_boot).encode())
-    archive.file(DEVICE_LIST, "".join(lines(on_demand, "plain") + lines(compressed, "packed")).encode())
+    archive.file(LOAD_LIST, "".join(map(files.add, at_boot)).encode())
+    later = files.lines(on_demand, "plain", at_boot) + files.lines(compressed, "packed", at_boot)
+    archive.file(DEVICE_LIST, "".join(later).encode())
+    return archive
+
+
+def build(agent, tree, *lists):
+    """Returns the initrd's bytes.
+
+    The archive is not compressed: under emulation unpacking costs more time than reading saves.
+    """
+    return root(agent, tree, *lists).write()
+
+
+def first_stage(agent, tree, needs=FIRST_STAGE_MODULES, compressed=FIRST_STAGE_COMPRESSED):
+    """Returns the bytes of the initrd that mounts an image's root file system and starts what is in there."""
+    archive = _with_agent(agent)
+    for folder in ("proc", "sys", "root"):
+        archive.directory(folder)
+    files = _ModuleFiles(archive, tree)
+    archive.file(FIRST_STAGE_LIST, "".join(files.lines(needs) + files.lines(compressed, "packed")).encode())
     return archive.write()

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "guest/boot/early_mounts.h"
+#include "guest/boot/first_stage.h"
 #include "guest/boot/modules.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -66,10 +67,11 @@ Booted boot(Role role, const std::string& config_path) {
   Booted booted;
   booted.times.started = boot_clock_ns();
   if (role == Role::kInit) {
-    leave_initramfs();
+    if (!is_first_stage()) leave_initramfs();
     mount_kernel_filesystems();
   }
   log::set_sink(console_sink(role));
+  if (role == Role::kInit && is_first_stage()) enter_root_image();
   booted.config = load_config(role, config_path);
   log::set_level(booted.config.log_level);
   for (const std::string& text : booted.config.warnings) log::warning(text);

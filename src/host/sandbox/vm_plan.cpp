@@ -46,6 +46,7 @@ vmm::VmSpec plan_vm(const std::string& sandbox_id, const config::Config& config,
   spec.boot.kernel = hypervisor.kernel;
   spec.boot.initrd = hypervisor.initrd;
   spec.boot.image = hypervisor.image;
+  spec.boot.image_driver = hypervisor.vm_rootfs_driver;
   spec.boot.firmware = hypervisor.firmware;
   spec.block = plan_block(config);
   spec.debug = hypervisor.enable_debug;

@@ -269,7 +269,11 @@ TEST(VmPlan, AcceleratorAndImage) {
             vmm::Accelerator::kTcg);
   std::string text = folder.text();
   text.replace(text.find("initrd ="), 8, "image =");
-  EXPECT_EQ(plan_vm("sb1", folder.load_text(text), "/run/x").boot.image, folder.file("initrd.img"));
+  text.replace(text.find("[hypervisor.qemu]\n"), 18,
+               "[hypervisor.qemu]\nvm_rootfs_driver = \"virtio-pmem\"\n");
+  const vmm::BootSpec boot = plan_vm("sb1", folder.load_text(text), "/run/x").boot;
+  EXPECT_EQ(boot.image, folder.file("initrd.img"));
+  EXPECT_EQ(boot.image_driver, "virtio-pmem");
 }
 
 TEST(VmPlan, StaticSizingLeavesNothingToPlugIn) {

@@ -40,6 +40,8 @@ struct BootSpec {
   // Exactly one of initrd and image is set.
   std::string initrd;
   std::string image;
+  // How the image is attached: "virtio-blk-pci", "virtio-pmem", ... as the configuration spells it.
+  std::string image_driver = "virtio-blk-pci";
   std::string firmware;
   // Kernel command line without what the driver itself must add in front of it (console, how the guest ends
   // after a panic, what its machine makes needless to probe). Of two values of one parameter the kernel takes

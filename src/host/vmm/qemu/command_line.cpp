@@ -6,12 +6,14 @@
 
 #include "host/vmm/qemu/disk_plan.h"
 #include "host/vmm/qemu/later_size.h"
+#include "host/vmm/qemu/launch.h"
 
 namespace kata::vmm::qemu {
 namespace {
 
 // ACPI's limit.
 constexpr uint32_t kMostSlots = 256;
+constexpr uint64_t kMib = uint64_t{1} << 20;
 
 // Keeps argument and value together and collects the descriptors on the way.
 class Builder {
@@ -62,6 +64,10 @@ bool is_q35(const VmSpec& spec) {
   return spec.machine_type.starts_with("q35") || spec.machine_type.empty();
 }
 
+bool has_pmem_image(const VmSpec& spec) {
+  return !spec.boot.image.empty() && spec.boot.image_driver == kPmemImage;
+}
+
 const char* memory_id(const VmSpec& spec) {
   return spec.memory.shared ? "entire-guest-memory-share" : "entire-guest-memory";
 }
@@ -80,6 +86,7 @@ void add_machine(Builder& builder, const VmSpec& spec, Accelerator accelerator) 
   // Controllers that no device of ours uses: the guest need not probe them.
   if (is_q35(spec)) machine += ",sata=off,smbus=off,usb=off,vmport=off,i8042=off";
   machine += ",dump-guest-core=off,memory-backend=" + std::string(memory_id(spec));
+  if (has_pmem_image(spec)) machine += ",nvdimm=on";
   if (!spec.machine_accelerators.empty()) machine += "," + spec.machine_accelerators;
   builder.add("-machine", machine);
   builder.add("-accel", accelerator == Accelerator::kKvm ? "kvm" : "tcg,thread=multi");
@@ -99,15 +106,27 @@ void add_cpu(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
   builder.add("-smp", count);
 }
 
-void add_memory(Builder& builder, const VmSpec& spec) {
+// Memory of the guest at its start, and the slots and addresses for what is there besides: later memory, and
+// an image that is memory.
+std::string memory_sizes(const VmSpec& spec, uint64_t image_bytes) {
+  const MemorySpec& memory = spec.memory;
+  const LaterMemory later = later_memory(spec);
+  uint64_t slots = later == LaterMemory::kDimm ? std::min(memory.slots, kMostSlots) : 0;
+  uint64_t most = later == LaterMemory::kNone ? memory.mib : memory.max_mib + memory.offset_mib;
+  if (has_pmem_image(spec)) {
+    slots = std::min<uint64_t>(slots + 1, kMostSlots);
+    most += (image_bytes + kMib - 1) / kMib;
+  }
+  std::string text = std::to_string(memory.mib) + "M";
+  if (slots != 0) text += ",slots=" + std::to_string(slots);
+  if (most != memory.mib) text += ",maxmem=" + std::to_string(most) + "M";
+  return text;
+}
+
+void add_memory(Builder& builder, const VmSpec& spec, uint64_t image_bytes) {
   const MemorySpec& memory = spec.memory;
   const std::string size = std::to_string(memory.mib) + "M";
-  std::string argument = size;
-  const LaterMemory later = later_memory(spec);
-  if (later == LaterMemory::kDimm) argument += ",slots=" + std::to_string(std::min(memory.slots, kMostSlots));
-  if (later != LaterMemory::kNone)
-    argument += ",maxmem=" + std::to_string(memory.max_mib + memory.offset_mib) + "M";
-  builder.add("-m", argument);
+  builder.add("-m", memory_sizes(spec, image_bytes));
   // Shared memory is a memfd rather than a file on /dev/shm: the same kind of pages, but not limited by the
   // size of that mount, which container hosts keep small (a guest that outgrows it dies of SIGBUS).
   std::string backend = memory.shared || memory.huge_pages ? "memory-backend-memfd" : "memory-backend-ram";
@@ -136,10 +155,11 @@ void add_memory_devices(Builder& builder, const VmSpec& spec) {
                                ",id=balloon0,free-page-reporting=on,deflate-on-oom=on" + modern(spec));
 }
 
-void add_boot(Builder& builder, const VmSpec& spec, Accelerator accelerator) {
+void add_boot(Builder& builder, const VmSpec& spec, Accelerator accelerator, const std::string& first_stage) {
   if (!spec.boot.firmware.empty()) builder.add("-bios", spec.boot.firmware);
   builder.add("-kernel", spec.boot.kernel);
-  if (!spec.boot.initrd.empty()) builder.add("-initrd", spec.boot.initrd);
+  const std::string& initrd = spec.boot.image.empty() ? spec.boot.initrd : first_stage;
+  if (!initrd.empty()) builder.add("-initrd", initrd);
   builder.add("-append", kernel_command_line(spec, accelerator));
 }
 
@@ -183,8 +203,14 @@ void add_shares(Builder& builder, const VmSpec& spec) {
 }
 
 // The boot image: opened by its path, and known to the guest by its place in the order of devices.
-void add_image(Builder& builder, const VmSpec& spec) {
+void add_image(Builder& builder, const VmSpec& spec, uint64_t bytes) {
   if (spec.boot.image.empty()) return;
+  if (has_pmem_image(spec)) {
+    builder.add("-object", "memory-backend-file,id=image-memory,mem-path=" + escape_value(spec.boot.image) +
+                               ",size=" + std::to_string(bytes) + ",share=on,readonly=on");
+    builder.add("-device", "nvdimm,id=image,memdev=image-memory,unarmed=on");
+    return;
+  }
   builder.add("-blockdev", "driver=raw,node-name=drive-image,read-only=on,file.driver=file,file.filename=" +
                                escape_value(spec.boot.image) + ",file.read-only=on");
   builder.add("-device", virtio_device(spec, "virtio-blk") + ",id=image,drive=drive-image" + modern(spec));
@@ -212,7 +238,6 @@ void add_threads(Builder& builder, const BlockSettings& block) {
 
 void add_disks(Builder& builder, const VmSpec& spec) {
   add_threads(builder, spec.block);
-  add_image(builder, spec);
   size_t chassis = 0;
   for (const PortSpec& port : spec.ports) builder.add("-device", port_json(port, ++chassis));
   for (const ScsiControllerSpec& controller : spec.scsi_controllers)
@@ -267,7 +292,8 @@ std::string kernel_command_line(const VmSpec& spec, Accelerator accelerator) {
   return line;
 }
 
-CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, const LaunchFds& fds) {
+CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, const LaunchFds& fds,
+                               const LaunchFiles& files) {
   Builder builder(spec.program);
   builder.add("-name", "sandbox-" + escape_value(spec.id) + ",debug-threads=on");
   builder.flag("-nodefaults");
@@ -276,13 +302,14 @@ CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, cons
   builder.add("-display", "none");
   add_machine(builder, spec, accelerator);
   add_cpu(builder, spec, accelerator);
-  add_memory(builder, spec);
+  add_memory(builder, spec, files.image_bytes);
   add_memory_devices(builder, spec);
-  add_boot(builder, spec, accelerator);
+  add_boot(builder, spec, accelerator, files.first_stage);
   add_monitor(builder, fds.qmp);
   add_console(builder, spec, fds.console);
   add_vsock(builder, spec);
   add_shares(builder, spec);
+  add_image(builder, spec, files.image_bytes);
   add_disks(builder, spec);
   add_nics(builder, spec);
   if (spec.seccomp_sandbox)

@@ -1,6 +1,7 @@
 // From a VmSpec to QEMU's command line: a pure function (qemu-system-x86_64(1), QEMU 7.2 to 11).
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,13 @@ struct LaunchFds {
   int console = -1;
 };
 
+// What was found on the node for this start.
+struct LaunchFiles {
+  // The first stage of a boot image (launch.h); empty = none.
+  std::string first_stage;
+  uint64_t image_bytes = 0;
+};
+
 struct CommandLine {
   std::vector<std::string> argv;
   // Descriptors that argv refers to by number and that QEMU must inherit under it.
@@ -26,7 +34,8 @@ struct CommandLine {
 };
 
 // `accelerator` is kKvm or kTcg: kAuto has been resolved by then.
-CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, const LaunchFds& fds);
+CommandLine build_command_line(const VmSpec& spec, Accelerator accelerator, const LaunchFds& fds,
+                               const LaunchFiles& files = {});
 
 // What the guest's kernel gets: the driver's own words, then the spec's.
 std::string kernel_command_line(const VmSpec& spec, Accelerator accelerator);

@@ -28,7 +28,8 @@ VmSpec small_spec() {
 }
 
 CommandLine build(const VmSpec& spec, Accelerator accelerator = Accelerator::kTcg) {
-  return build_command_line(spec, accelerator, {.qmp = 7, .console = 8});
+  return build_command_line(spec, accelerator, {.qmp = 7, .console = 8},
+                            {.first_stage = {}, .image_bytes = uint64_t{1} << 20});
 }
 
 // "-name value" pairs and lone flags, one text each.
@@ -265,7 +266,7 @@ TEST(CommandLineTest, VsockAndShares) {
   });
 }
 
-TEST(CommandLineTest, DisksAndNics) {
+TEST(CommandLineTest, BootImage) {
   const std::string image =
       "-blockdev "
       "driver=raw,node-name=drive-image,read-only=on,file.driver=file,file.filename=/k/"
@@ -278,6 +279,26 @@ TEST(CommandLineTest, DisksAndNics) {
        },
        {image, "-device virtio-blk-pci,id=image,drive=drive-image,disable-legacy=on"},
        {"-initrd /k/initrd"}},
+      {"image as memory",
+       [](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = "/k/image,1";
+         s.boot.image_driver = "virtio-pmem";
+         s.memory.max_mib = s.memory.mib;
+       },
+       {"-machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,dump-guest-core=off,"
+        "memory-backend=entire-guest-memory,nvdimm=on",
+        "-m 256M,slots=1,maxmem=257M",
+        "-object memory-backend-file,id=image-memory,mem-path=/k/image,,1,size=1048576,share=on,readonly=on",
+        "-device nvdimm,id=image,memdev=image-memory,unarmed=on"},
+       {"-machine q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,dump-guest-core=off,"
+        "memory-backend=entire-guest-memory",
+        "-m 256M", "-initrd /k/initrd"}},
+  });
+}
+
+TEST(CommandLineTest, DisksAndNics) {
+  expect_changes({
       {"disk in a planned place",
        [](VmSpec& s) {
          s.disks = {DiskSpec{.id = "drive-1", .number = 1, .files = {30}, .pci = PciPlace{.slot = 26}}};

@@ -45,6 +45,30 @@ std::string read_head(const std::string& path) {
   return head;
 }
 
+// What the guest's kernel gets in memory beside itself.
+uint64_t initrd_bytes(const VmSpec& spec) {
+  if (!spec.boot.initrd.empty()) return require_file("guest initrd", spec.boot.initrd, "initrd");
+  const std::string stage = first_stage(spec);
+  return stage.empty() ? 0 : require_file("first stage of the guest image", stage, "kernel");
+}
+
+void check_image(const VmSpec& spec) {
+  if (spec.boot.image.empty()) return;
+  const uint64_t bytes = require_file("guest image", spec.boot.image, "image");
+  const std::string key = " (hypervisor.qemu.vm_rootfs_driver)";
+  const std::string& driver = spec.boot.image_driver;
+  const bool microvm = spec.machine_type.starts_with("microvm");
+  if (driver != (microvm ? "virtio-blk-mmio" : "virtio-blk-pci") && (microvm || driver != kPmemImage))
+    throw Error(Code::kInvalidArgument,
+                "machine type " + spec.machine_type + " cannot attach the guest image by " + driver + key +
+                    ": " + (microvm ? "virtio-blk-mmio" : "virtio-blk-pci and virtio-pmem") + " it can");
+  constexpr uint64_t kMapped = uint64_t{2} << 20;
+  if (driver == kPmemImage && (bytes == 0 || bytes % kMapped != 0))
+    throw Error(Code::kInvalidArgument,
+                "guest image " + spec.boot.image + " has " + std::to_string(bytes) +
+                    " bytes, and virtio-pmem maps multiples of 2 MiB: use virtio-blk-pci" + key);
+}
+
 // QEMU says of a wrong one only that it is unsupported, not which.
 void check_machine(const VmSpec& spec) {
   constexpr std::array<std::string_view, 6> kKnown = {"q35",  "pc",      "microvm",
@@ -128,8 +152,7 @@ uint64_t kernel_memory_bytes(std::string_view head, uint64_t file_bytes) {
 void raise_memory(VmSpec& spec) {
   if (spec.memory.too_small != MemorySpec::TooSmall::kRaise) return;
   const uint64_t kernel_file = require_file("guest kernel", spec.boot.kernel, "kernel");
-  uint64_t initrd = 0;
-  if (!spec.boot.initrd.empty()) initrd = require_file("guest initrd", spec.boot.initrd, "initrd");
+  const uint64_t initrd = initrd_bytes(spec);
   const uint64_t kernel = kernel_memory_bytes(read_head(spec.boot.kernel), kernel_file);
   const uint64_t floor = (memory_floor_mib(kernel, initrd) + 1) / 2 * 2;
   if (spec.memory.mib >= floor) return;
@@ -149,9 +172,8 @@ void check_spec(const VmSpec& spec) {
   if (spec.boot.initrd.empty() == spec.boot.image.empty())
     throw Error(Code::kInvalidArgument,
                 "VM " + spec.id + " needs exactly one of hypervisor.qemu.initrd and hypervisor.qemu.image");
-  uint64_t initrd = 0;
-  if (!spec.boot.initrd.empty()) initrd = require_file("guest initrd", spec.boot.initrd, "initrd");
-  if (!spec.boot.image.empty()) require_file("guest image", spec.boot.image, "image");
+  const uint64_t initrd = initrd_bytes(spec);
+  check_image(spec);
   if (!spec.boot.firmware.empty()) require_file("firmware", spec.boot.firmware, "firmware");
   check_machine(spec);
   if (spec.cpu.boot == 0) throw Error(Code::kInvalidArgument, "VM " + spec.id + " has no vCPU");
@@ -165,6 +187,12 @@ void check_spec(const VmSpec& spec) {
   if (!spec.shares.empty() && !spec.memory.shared)
     throw Error(Code::kInvalidArgument, "shared folders of VM " + spec.id + " need shared guest memory");
   check_vsock(spec);
+}
+
+std::string first_stage(const VmSpec& spec) {
+  if (spec.boot.image.empty()) return {};
+  std::string path = spec.boot.kernel + kFirstStageSuffix;
+  return ::access(path.c_str(), R_OK) == 0 ? path : std::string();
 }
 
 std::string default_firmware(const VmSpec& spec, Accelerator accelerator, const std::string& system_folder) {
@@ -185,8 +213,10 @@ Launched launch(const asio::any_io_executor& executor, VmSpec spec, Accelerator 
   auto [error_read, error_write] = make_pipe();
   UniqueFd console_ours, console_theirs;
   if (spec.console) std::tie(console_ours, console_theirs) = make_socket_pair();
-  CommandLine line =
-      build_command_line(spec, accelerator, {.qmp = qmp_theirs.get(), .console = console_theirs.get()});
+  LaunchFiles files{.first_stage = first_stage(spec)};
+  if (!spec.boot.image.empty()) files.image_bytes = require_file("guest image", spec.boot.image, "image");
+  CommandLine line = build_command_line(spec, accelerator,
+                                        {.qmp = qmp_theirs.get(), .console = console_theirs.get()}, files);
   std::string text;
   for (const std::string& argument : line.argv) text += (text.empty() ? "" : " ") + argument;
   log::debug("starting QEMU", {{"command", text}});

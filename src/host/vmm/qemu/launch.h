@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "host/vmm/vm_spec.h"
@@ -30,6 +31,15 @@ uint64_t kernel_memory_bytes(std::string_view head, uint64_t file_bytes);
 // QEMU's own choice.
 std::string default_firmware(const VmSpec& spec, Accelerator accelerator,
                              const std::string& system_folder = "/usr/share/qemu");
+
+// `image_driver` of an image that is memory of the guest; any other is a disk.
+inline constexpr const char* kPmemImage = "virtio-pmem";
+
+// The initrd that a boot image needs when the guest's kernel has as modules what mounts it: it lies beside
+// the kernel, since the two belong together, under the kernel's name with this at its end. A kernel that has
+// these parts built in has no such file and starts without one. Empty = none, or no image.
+inline constexpr const char* kFirstStageSuffix = ".first-stage";
+std::string first_stage(const VmSpec& spec);
 
 struct Launched {
   std::shared_ptr<ChildProcess> child;

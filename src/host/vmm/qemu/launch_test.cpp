@@ -30,17 +30,35 @@ class CheckSpecTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  std::string folder_ = testing::TempDir() + "check-spec-" + std::to_string(::getpid());
-  VmSpec spec_;
-};
-
-TEST_F(CheckSpecTest, NamesWhatIsWrongAndTheKeyToChange) {
   struct Row {
     const char* name;
     std::function<void(VmSpec&)> change;
     Code code;
     std::string message;
   };
+  void expect_rows(const std::vector<Row>& rows) const {
+    for (const Row& row : rows) {
+      SCOPED_TRACE(row.name);
+      VmSpec spec = spec_;
+      row.change(spec);
+      Code code = Code::kOk;
+      std::string message;
+      try {
+        check_spec(spec);
+      } catch (const Error& error) {
+        code = error.code();
+        message = error.message();
+      }
+      EXPECT_EQ(code, row.code);
+      EXPECT_THAT(message, HasSubstr(row.message));
+    }
+  }
+
+  std::string folder_ = testing::TempDir() + "check-spec-" + std::to_string(::getpid());
+  VmSpec spec_;
+};
+
+TEST_F(CheckSpecTest, NamesWhatIsWrongAndTheKeyToChange) {
   const std::vector<Row> rows = {
       {"good", [](VmSpec&) {}, Code::kOk, ""},
       {"no QEMU", [](VmSpec& s) { s.program = "/x/qemu"; }, Code::kNotFound,
@@ -53,15 +71,6 @@ TEST_F(CheckSpecTest, NamesWhatIsWrongAndTheKeyToChange) {
        "is not a file"},
       {"no initrd", [](VmSpec& s) { s.boot.initrd = "/x/initrd"; }, Code::kNotFound,
        "guest initrd /x/initrd not found (hypervisor.qemu.initrd)"},
-      {"no image",
-       [](VmSpec& s) {
-         s.boot.initrd.clear();
-         s.boot.image = "/x/image";
-       },
-       Code::kNotFound, "guest image /x/image not found (hypervisor.qemu.image)"},
-      {"both", [this](VmSpec& s) { s.boot.image = folder_ + "/image"; }, Code::kInvalidArgument,
-       "exactly one of"},
-      {"neither", [](VmSpec& s) { s.boot.initrd.clear(); }, Code::kInvalidArgument, "exactly one of"},
       {"no firmware", [](VmSpec& s) { s.boot.firmware = "/x/rom"; }, Code::kNotFound,
        "(hypervisor.qemu.firmware)"},
       {"memory at the floor", [](VmSpec& s) { s.memory.mib = memory_floor_mib(1, 1); }, Code::kOk, ""},
@@ -76,21 +85,49 @@ TEST_F(CheckSpecTest, NamesWhatIsWrongAndTheKeyToChange) {
       {"vsock without device", [](VmSpec& s) { s.vsock = VsockSpec{}; }, Code::kInvalidArgument,
        "no open device"},
   };
-  for (const Row& row : rows) {
-    SCOPED_TRACE(row.name);
-    VmSpec spec = spec_;
-    row.change(spec);
-    Code code = Code::kOk;
-    std::string message;
-    try {
-      check_spec(spec);
-    } catch (const Error& error) {
-      code = error.code();
-      message = error.message();
-    }
-    EXPECT_EQ(code, row.code);
-    EXPECT_THAT(message, HasSubstr(row.message));
-  }
+  expect_rows(rows);
+}
+
+TEST_F(CheckSpecTest, GuestImage) {
+  expect_rows({
+      {"no image",
+       [](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = "/x/image";
+       },
+       Code::kNotFound, "guest image /x/image not found (hypervisor.qemu.image)"},
+      {"image",
+       [this](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = folder_ + "/image";
+       },
+       Code::kOk, ""},
+      {"image on a bus that is not there",
+       [this](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = folder_ + "/image";
+         s.boot.image_driver = "virtio-blk-ccw";
+       },
+       Code::kInvalidArgument, "by virtio-blk-ccw (hypervisor.qemu.vm_rootfs_driver): virtio-blk-pci and"},
+      {"image of microvm",
+       [this](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = folder_ + "/image";
+         s.boot.image_driver = "virtio-pmem";
+         s.machine_type = "microvm";
+       },
+       Code::kInvalidArgument, "virtio-blk-mmio it can"},
+      {"image that cannot be mapped",
+       [this](VmSpec& s) {
+         s.boot.initrd.clear();
+         s.boot.image = folder_ + "/image";
+         s.boot.image_driver = "virtio-pmem";
+       },
+       Code::kInvalidArgument, "image has 1 bytes, and virtio-pmem maps multiples of 2 MiB"},
+      {"both", [this](VmSpec& s) { s.boot.image = folder_ + "/image"; }, Code::kInvalidArgument,
+       "exactly one of"},
+      {"neither", [](VmSpec& s) { s.boot.initrd.clear(); }, Code::kInvalidArgument, "exactly one of"},
+  });
 }
 
 TEST_F(CheckSpecTest, MachinesAreKnownByName) {
@@ -154,6 +191,23 @@ TEST(MemoryFloorTest, RoundsUp) {
   EXPECT_EQ(memory_floor_mib(0, 0), 16U);
   EXPECT_EQ(memory_floor_mib(1, 0), 17U);
   EXPECT_EQ(memory_floor_mib(uint64_t{55} << 20, uint64_t{2} << 20), 75U);
+}
+
+TEST_F(CheckSpecTest, FirstStageLiesBesideTheKernelAndIsOfImagesOnly) {
+  const std::string path = folder_ + "/vmlinux.first-stage";
+  EXPECT_EQ(first_stage(spec_), "");
+  spec_.boot.initrd.clear();
+  spec_.boot.image = folder_ + "/image";
+  EXPECT_EQ(first_stage(spec_), "") << "a kernel that needs none";
+  write_file(path, std::string(3 << 20, 'x'));
+  EXPECT_EQ(first_stage(spec_), path);
+  spec_.memory.mib = memory_floor_mib(1, 3 << 20) - 1;
+  EXPECT_THROW(check_spec(spec_), Error) << "it counts like an initrd";
+  spec_.memory.mib += 1;
+  EXPECT_NO_THROW(check_spec(spec_));
+  spec_.boot.image.clear();
+  spec_.boot.initrd = folder_ + "/initrd";
+  EXPECT_EQ(first_stage(spec_), "");
 }
 
 }  // namespace
