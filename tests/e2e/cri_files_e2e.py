@@ -1,5 +1,6 @@
 """Files of pods: volumes as a kubelet makes them, links that lie, limits, propagation. All in mode virtio-fs."""
 
+import json
 import os
 import socket
 import subprocess
@@ -174,6 +175,18 @@ class Kubelet(Volumes):
         code, _, error = first.exec("sh", "-c", "dd if=/dev/zero of=/dev/shm/big bs=1048576 count=70")
         self.assertNotEqual(code, 0)
         self.assertIn("No space left", error)
+
+
+@harness.kata_only
+class SharedMounts(Volumes):
+    def test_a_container_gets_a_mount_of_another(self):
+        volume = self.place("volume", "file")
+        wanted = [{"name": "n", "src_ctr": "first", "src_path": "/v", "dst_ctr": "second", "dst_path": "/home"}]
+        pod = Pod(self, annotations={"io.katacontainers.config.runtime.shared_mounts": json.dumps(wanted)})
+        pod.sleeper(name="first", mounts=[{"containerPath": "/v", "hostPath": volume}])
+        self.assertEqual(pod.sleeper(name="second").shell("cat /home/file; echo -n new > /home/file"), "file")
+        self.assertEqual(self.read(volume + "/file"), "new")
+        self.assertEqual(pod.sleeper(name="third").shell("ls /home"), "app\n")
 
 
 class Mounts(Volumes):

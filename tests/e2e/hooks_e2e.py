@@ -106,3 +106,36 @@ class Hooks(Test):
         self.ctr_leaves_fifos = True
         harness.kill_nine(harness.processes_of(self.name)["containerd-shim-kata-v2"])
         self.wait_until(lambda: self.names() == ["poststop"], "the hook was run by the clean-up")
+
+
+@kata_only
+class SandboxMounts(Test):
+    """Folders of the node that every guest shows (sandbox_bind_mounts), seen by a hook of the guest that lies in one of them."""
+
+    IN_GUEST = "/run/kata-containers/shared/containers/passthrough/sandbox-mounts"
+
+    def place(self, name):
+        path = os.path.join(self.folder, name)
+        os.makedirs(path)
+        return path
+
+    def test_a_guest_hook_in_one_writes_into_the_other(self):
+        hooks, seen = self.place("hooks/prestart"), self.place("seen")
+        shutil.copy(shutil.which("busybox"), os.path.dirname(hooks))
+        script = os.path.join(hooks, "look")
+        with open(script, "w", encoding="ascii") as file:
+            file.write(f"#!{self.IN_GUEST}/hooks/busybox sh\necho once >> {self.IN_GUEST}/seen/log\n"
+                       f"echo x > {self.IN_GUEST}/hooks/new || echo refused >> {self.IN_GUEST}/seen/log\n")
+        os.chmod(script, 0o755)
+        config = self.config(("runtime", "sandbox_bind_mounts", [os.path.dirname(hooks), seen + ":rw"]),
+                             ("hypervisor.qemu", "guest_hook_path", self.IN_GUEST + "/hooks"))
+        self.expect_run("true", config=config)
+        with open(os.path.join(seen, "log"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "once\nrefused\n")
+        self.assertEqual(sorted(os.listdir(os.path.dirname(hooks))), ["busybox", "prestart"])
+
+    def test_source_missing(self):
+        missing = os.path.join(self.folder, "missing")
+        result = self.run_container("true", config=self.config(("runtime", "sandbox_bind_mounts", [missing + ":ro"])))
+        self.assertNotEqual(result.returncode, 0)
+        self.assertRegex(result.stderr.decode(), f"sandbox_bind_mounts.*{missing}")

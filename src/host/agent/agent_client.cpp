@@ -232,6 +232,14 @@ Awaitable<> AgentClient::create_container(ContainerSetup setup) {
   }
   agent::to_message(setup.spec, *request.mutable_oci());
   request.set_sandbox_pidns(setup.sandbox_pidns);
+  for (const SharedMount& mount : setup.shared_mounts) {
+    auto* item = request.add_shared_mounts();
+    item->set_name(mount.name);
+    item->set_src_ctr(mount.source_container);
+    item->set_src_path(mount.source_path);
+    item->set_dst_ctr(mount.target_container);
+    item->set_dst_path(mount.target_path);
+  }
   co_await call<Empty>("CreateContainer", request, setup.id);
 }
 

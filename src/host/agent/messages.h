@@ -79,12 +79,20 @@ struct SandboxSetup {
   std::vector<KernelModule> kernel_modules;
 };
 
+// A mount that one container of the pod made and another one gets when it is created.
+struct SharedMount {
+  std::string name;
+  std::string source_container, source_path;
+  std::string target_container, target_path;
+};
+
 struct ContainerSetup {
   std::string id;
   std::vector<Storage> storages;
   std::vector<GuestDevice> devices;
   oci::Spec spec;
   bool sandbox_pidns = false;
+  std::vector<SharedMount> shared_mounts;
 };
 
 struct GuestDetails {

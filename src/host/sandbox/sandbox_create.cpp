@@ -131,6 +131,8 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   agent::ContainerSetup setup;
   setup.id = target->id;
   setup.sandbox_pidns = shares_sandbox_pids(target->spec);
+  setup.shared_mounts = plan_shared_mounts(
+      config_.config, config::read_cri_annotations(target->spec.annotations, target->id).container_name);
   setup.spec = guest_spec(target->spec, rules);
   add_pod_sysctls(setup.spec);
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;

@@ -5,6 +5,7 @@
 #include "host/config/cri_annotations.h"
 #include "host/config/sizing.h"
 #include "host/resource/volume/bind_volumes.h"
+#include "lib/error/error.h"
 
 namespace kata::sandbox {
 namespace {
@@ -133,6 +134,28 @@ vsock::TransportConfig plan_transport(const config::Config& config, const RunDir
   return plan;
 }
 
+namespace {
+
+// "<path>", "<path>:ro" or "<path>:rw"; read-only unless it says otherwise.
+void add_sandbox_mount(std::string text, std::vector<share_fs::ShareFsConfig::SandboxMount>& mounts) {
+  auto access = share_fs::ShareTree::Access::kReadOnly;
+  if (text.ends_with(":rw")) access = share_fs::ShareTree::Access::kReadWrite;
+  if (text.ends_with(":rw") || text.ends_with(":ro")) text.resize(text.size() - 3);
+  const auto name = [](const std::string& path) { return path.substr(path.rfind('/') + 1); };
+  if (!text.starts_with('/') || name(text).empty())
+    throw Error(Code::kInvalidArgument, "runtime.sandbox_bind_mounts: \"" + text +
+                                            "\" cannot be mounted: it is no absolute path with a name");
+  for (const auto& other : mounts) {
+    if (name(other.source) == name(text))
+      throw Error(Code::kInvalidArgument, "runtime.sandbox_bind_mounts: " + other.source + " and " + text +
+                                              " would have the same place in the guest, sandbox-mounts/" +
+                                              name(text));
+  }
+  mounts.push_back({.source = std::move(text), .access = access});
+}
+
+}  // namespace
+
 share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::Config& config,
                                    const RunDir& run_dir) {
   share_fs::ShareFsConfig plan;
@@ -144,6 +167,8 @@ share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::
   // 0 = the driver's own choice.
   if (config.hypervisor.virtio_fs_queue_size != 0) plan.queue_size = config.hypervisor.virtio_fs_queue_size;
   plan.debug = config.hypervisor.enable_debug;
+  for (const std::string& mount : config.runtime.sandbox_bind_mounts)
+    add_sandbox_mount(mount, plan.sandbox_mounts);
   return plan;
 }
 
@@ -190,6 +215,20 @@ agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Conf
   for (const std::string& entry : config.agent.kernel_modules)
     setup.kernel_modules.push_back(parse_kernel_module(entry));
   return setup;
+}
+
+std::vector<agent::SharedMount> plan_shared_mounts(const config::Config& config,
+                                                   const std::string& container_name) {
+  std::vector<agent::SharedMount> mounts;
+  for (const config::SharedMount& mount : config.runtime.shared_mounts) {
+    if (!container_name.empty() && mount.dst_ctr == container_name)
+      mounts.push_back({.name = mount.name,
+                        .source_container = mount.src_ctr,
+                        .source_path = mount.src_path,
+                        .target_container = mount.dst_ctr,
+                        .target_path = mount.dst_path});
+  }
+  return mounts;
 }
 
 AgentLoss plan_agent_loss(const config::Config& config) {

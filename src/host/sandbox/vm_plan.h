@@ -46,6 +46,9 @@ network::NetworkConfig plan_network(const config::Config& config, const oci::Spe
                                     const RunDir& run_dir);
 agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
                                const oci::Spec& spec);
+// What the container of this name (the CRI's; empty: it has none) is to get of other containers' mounts.
+std::vector<agent::SharedMount> plan_shared_mounts(const config::Config& config,
+                                                   const std::string& container_name);
 // Whether a VM whose agent is lost goes on, so that somebody can look into it (keep_abnormal).
 enum class AgentLoss { kEnds, kKept };
 AgentLoss plan_agent_loss(const config::Config& config);

@@ -117,6 +117,9 @@ std::string show_share(const config::Config& config) {
   const share_fs::ShareFsConfig plan = plan_share("sb1", config, RunDir("sb1"));
   std::string text = plan.daemon + " cache=" + plan.cache + " queue=" + std::to_string(plan.queue_size);
   for (const std::string& arg : plan.extra_args) text += " arg=" + arg;
+  for (const auto& mount : plan.sandbox_mounts)
+    text +=
+        " mount=" + mount.source + (mount.access == share_fs::ShareTree::Access::kReadOnly ? " ro" : " rw");
   return text;
 }
 
@@ -127,6 +130,8 @@ std::string show_agent(const config::Config& config) {
   oci::Spec spec;
   spec.linux_config.emplace().seccomp.emplace();
   text += guest_spec(spec, plan_spec_rules(config)).linux_config->seccomp ? " seccomp" : " no-seccomp";
+  for (const agent::SharedMount& mount : plan_shared_mounts(config, "second"))
+    text += " shared=" + mount.source_container + mount.source_path + mount.target_path;
   return text;
 }
 
@@ -185,11 +190,20 @@ const ShownRow kShareRows[] = {
     {"hypervisor.virtio_fs_extra_args", "virtio_fs_extra_args = [\"--x\"]", " arg=--x", show_share},
     {"hypervisor.virtio_fs_cache", "virtio_fs_cache = \"always\"", " cache=always", show_share},
     {"hypervisor.virtio_fs_queue_size", "virtio_fs_queue_size = 512", " queue=512", show_share},
+    {"runtime.sandbox_bind_mounts",
+     "sandbox_bind_mounts = [\"@/firmware\", \"@/vmlinux:ro\", \"@/initrd.img:rw\"]",
+     " mount=@/firmware ro mount=@/vmlinux ro mount=@/initrd.img rw", show_share},
 };
 
 const ShownRow kAgentRows[] = {
     {"hypervisor.guest_hook_path", "guest_hook_path = \"@\"", "hooks=@", show_agent},
     {"agent.kernel_modules", "kernel_modules = [\"e1000 debug=1\"]", " module=e1000", show_agent},
+    {"runtime.shared_mounts",
+     "[[runtime.shared_mounts]]\nname = \"a\"\nsrc_ctr = \"first\"\nsrc_path = \"/x\"\ndst_ctr = "
+     "\"second\"\ndst_path = \"/y\"\n[[runtime.shared_mounts]]\nname = \"b\"\nsrc_ctr = \"first\"\nsrc_path "
+     "= "
+     "\"/x\"\ndst_ctr = \"third\"\ndst_path = \"/z\"",
+     " shared=first/x/y", show_agent},
     {"runtime.disable_guest_seccomp", "disable_guest_seccomp = true", " no-seccomp", show_agent},
 };
 
@@ -227,6 +241,23 @@ TEST(VmPlan, EachKeyShowsInItsPlan) {
   EXPECT_THAT(keys_without_row(config::Use::kShare, kShareRows), IsEmpty());
   EXPECT_THAT(keys_without_row(config::Use::kAgent, kAgentRows), IsEmpty());
   EXPECT_THAT(keys_without_row(config::Use::kSandbox, kSandboxRows), IsEmpty());
+}
+
+TEST(VmPlan, SandboxMountsThatCannotBe) {
+  config::Config config;
+  for (const auto& [mounts, words] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"/a/same", "/b/same:rw"}, "/a/same and /b/same would have the same place"},
+           {{"/"}, "no absolute path with a name"},
+           {{"/:rw"}, "no absolute path with a name"},
+           {{"here"}, "no absolute path with a name"}}) {
+    config.runtime.sandbox_bind_mounts = mounts;
+    try {
+      plan_share("sb1", config, RunDir("sb1"));
+      ADD_FAILURE() << mounts.front();
+    } catch (const Error& error) {
+      EXPECT_THAT(error.message(), HasSubstr(words));
+    }
+  }
 }
 
 TEST(VmPlan, DisksOfAPod) {

@@ -74,6 +74,7 @@ Awaitable<> ShareFs::prepare() {
   try {
     tree_.create();
     co_await start_daemon();
+    co_await bind_sandbox_mounts();
   } catch (...) {
     failure = std::current_exception();
   }
@@ -107,6 +108,14 @@ Awaitable<> ShareFs::start_daemon() {
   daemon_->watch();
   // With our copy of the socket closed, whoever connects to a dead virtiofsd is refused instead of waiting
   // for ever.
+}
+
+Awaitable<> ShareFs::bind_sandbox_mounts() {
+  for (const ShareFsConfig::SandboxMount& mount : config_.sandbox_mounts) {
+    const std::string name = "sandbox-mounts" + mount.source.substr(mount.source.rfind('/'));
+    auto work = [tree = tree_, mount, name] { tree.bind(mount.source, name, mount.access); };
+    co_await run_in_child(std::move(work), kBindLimit, "sandbox_bind_mounts");
+  }
 }
 
 std::string ShareFs::share_rootfs(const std::string& container_id, const std::string& source) {

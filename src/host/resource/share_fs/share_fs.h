@@ -32,6 +32,12 @@ struct ShareFsConfig {
   std::vector<std::string> extra_args;
   uint32_t queue_size = 1024;
   bool debug = false;
+  // What every sandbox shows in its guest (sandbox_bind_mounts), each under its own last name.
+  struct SandboxMount {
+    std::string source;
+    ShareTree::Access access;
+  };
+  std::vector<SandboxMount> sandbox_mounts;
   // cgroup.procs files that virtiofsd joins before it runs.
   std::vector<std::string> cgroup_procs;
   // For tests: elsewhere than kShareBase, other places to look for virtiofsd.
@@ -84,6 +90,7 @@ class ShareFs {
     size_t users = 0;
   };
   Awaitable<> start_daemon();
+  Awaitable<> bind_sandbox_mounts();
   [[nodiscard]] std::string socket_path() const { return config_.run_dir + "/virtiofsd.sock"; }
 
   asio::any_io_executor executor_;

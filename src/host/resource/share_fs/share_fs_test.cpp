@@ -130,6 +130,13 @@ TEST_F(ShareFsTest, FailedPreparationLeavesNothing) {
       {"found nowhere", [](ShareFsConfig& c) { c.daemon_places = {"/nonexistent/v"}; }, "/nonexistent/v"},
       {"another program", [this](ShareFsConfig& c) { c.daemon = script("nydusd 2", "exit 0"); },
        "is no virtiofsd"},
+      {"sandbox mount missing",
+       [this](ShareFsConfig& c) {
+         c.daemon = script("virtiofsd 1.13.2", "exec sleep 60");
+         c.sandbox_mounts = {{.source = folder_, .access = ShareTree::Access::kReadOnly},
+                             {.source = "/nonexistent/m", .access = ShareTree::Access::kReadOnly}};
+       },
+       "sandbox_bind_mounts: sharing /nonexistent/m with the guest: No such file"},
       {"long socket path",
        [](ShareFsConfig& c) {
          c.run_dir = "/tmp/" + std::string(120, 'x');
@@ -145,6 +152,25 @@ TEST_F(ShareFsTest, FailedPreparationLeavesNothing) {
     EXPECT_THAT(failure_of(share.prepare()), HasSubstr(row.message));
     expect_nothing_left();
   }
+}
+
+TEST_F(ShareFsTest, SandboxMountsAreThereFromTheBeginning) {
+  ShareFsConfig settings = config();
+  settings.daemon = script("virtiofsd 1.13.2", "exec sleep 60");
+  write_file(folder_ + "/one", "1");
+  std::filesystem::create_directory(folder_ + "/many");
+  write_file(folder_ + "/many/two", "2");
+  settings.sandbox_mounts = {{.source = folder_ + "/one", .access = ShareTree::Access::kReadOnly},
+                             {.source = folder_ + "/many", .access = ShareTree::Access::kReadWrite}};
+  ShareFs share(context_.get_executor(), settings);
+  run(share.prepare());
+  const std::string seen = folder_ + "/base/sb1/ro/passthrough/sandbox-mounts";
+  EXPECT_EQ(read_file(seen + "/one") + read_file(seen + "/many/two"), "12");
+  EXPECT_THROW(write_existing(seen + "/one", "x"), Error);
+  write_existing(seen + "/many/two", "x");
+  run(share.release());
+  expect_nothing_left();
+  EXPECT_EQ(read_file(folder_ + "/one") + read_file(folder_ + "/many/two"), "1x");
 }
 
 TEST_F(ShareFsTest, PathsAreCountedAndNamedForTheGuest) {

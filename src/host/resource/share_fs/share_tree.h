@@ -3,6 +3,7 @@
 //   <base>/<sandbox>/rw                            written by the shim; a shared mount of itself
 //   <base>/<sandbox>/rw/passthrough/<container>/rootfs   a container's root file system, bind mounted
 //   <base>/<sandbox>/rw/passthrough/sandbox-<8 hex>-<name>   a shared volume or file, bind mounted
+//   <base>/<sandbox>/rw/passthrough/sandbox-mounts/<name>   what sandbox_bind_mounts names, bind mounted
 //   <base>/<sandbox>/ro                            read-only slave bind of rw: what virtiofsd exports
 //
 // What is mounted below rw shows below ro, too, with its own flags: the guest writes into a rootfs, yet
