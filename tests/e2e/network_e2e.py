@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -182,6 +183,48 @@ class PodNetwork(Network):
         harness.LAB.ctr("task", "rm", "-f", self.name)
         self.wait_until(lambda: not harness.processes_of(self.name), "delete has ended")
         self.assertEqual(self._traces(), [], "what a killed shim leaves, delete takes away")
+
+
+@kata_only
+class DirectNetwork(Network):
+    """dan_conf: the pod's NICs are what a file says, whatever lies in its namespace."""
+
+    def describe(self, **device):
+        """Writes the file of this test's sandbox; returns the configuration that names its folder."""
+        path = os.path.join(self.folder, "dans")
+        os.makedirs(path, exist_ok=True)
+        device = {"type": "host-tap", "tap_name": "dan0", **device}
+        info = {"interface": {"ip_addresses": ["10.78.1.2/24"], "mtu": 1400}, "routes": [{"dest": "10.99.0.0/16", "gateway": "10.78.1.1"}],
+                "neighbors": [{"ip_address": "10.78.1.9", "hardware_addr": "02:00:00:00:00:09"}]}
+        network = {"netns": f"/run/netns/{self.far}", "devices": [{"name": "data0", "guest_mac": "02:00:00:00:78:02", "device": device,
+                                                                   "network_info": info}]}
+        with open(os.path.join(path, self.name + ".json"), "w", encoding="utf-8") as file:
+            json.dump(network, file)
+        return self.config(("runtime", "dan_conf", path))
+
+    def test_tap_of_the_node(self):
+        self.add_veth()  # not for this pod
+        ip("tuntap", "add", "dan0", "mode", "tap", netns=self.far)
+        ip("addr", "add", "10.78.1.1/24", "dev", "dan0", netns=self.far)
+        ip("link", "set", "dan0", "up", netns=self.far)
+        result = self.expect_run("sh", "-c", "ping -c1 -W5 10.78.1.1; ip -o addr show; ip link show data0; ip route; ip neigh",
+                                 flags=self.flags("--rm"), config=self.describe())
+        text = result.stdout.decode()
+        for words in (" 0% packet loss", "data0    inet 10.78.1.2/24", "mtu 1400", "02:00:00:00:78:02", "10.99.0.0/16 via 10.78.1.1 dev data0",
+                      "10.78.1.9 dev data0 lladdr 02:00:00:00:00:09"):
+            self.assertIn(words, text)
+        self.assertNotIn("10.77.1.2", text)
+        self.assertIn("dan0", {link["ifname"] for link in ip("link", netns=self.far)})
+
+    def test_what_cannot_be_attached(self):
+        for device, words in (({}, f"device data0: there is no tap dan0 in the network namespace /run/netns/{self.far}"),
+                              ({"type": "vhost-user"}, r"devices\[0\].device.type vhost-user is not supported"),
+                              ({"tap_name": "lo"}, "lo in the network namespace .* is no tap")):
+            with self.subTest(words):
+                result = self.run_container("true", flags=self.flags("--rm"), config=self.describe(**device))
+                self.assertNotEqual(result.returncode, 0)
+                self.assertRegex(result.stderr.decode(), words)
+        self.assert_usable()
 
 
 @kata_only

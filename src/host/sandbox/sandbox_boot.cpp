@@ -134,7 +134,7 @@ Awaitable<> SandboxImpl::prepare_share() {
 
 Awaitable<> SandboxImpl::prepare_network(const oci::Spec& spec) {
   const PhaseTimer timer("network");
-  network::NetworkConfig plan = plan_network(config_.config, spec, run_dir_);
+  network::NetworkConfig plan = plan_network(config_.id, config_.config, spec, run_dir_);
   if (new_netns_) plan.netns = *netns_of(spec);
   network_ = std::make_unique<network::Network>(std::move(plan));
   co_await network_->prepare();

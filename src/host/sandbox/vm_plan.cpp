@@ -172,14 +172,17 @@ share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::
   return plan;
 }
 
-network::NetworkConfig plan_network(const config::Config& config, const oci::Spec& spec,
-                                    const RunDir& run_dir) {
+network::NetworkConfig plan_network(const std::string& sandbox_id, const config::Config& config,
+                                    const oci::Spec& spec, const RunDir& run_dir) {
   network::NetworkConfig plan;
   if (spec.linux_config && !config.runtime.disable_new_netns) {
     for (const oci::Namespace& entry : spec.linux_config->namespaces) {
       if (entry.type == "network") plan.netns = entry.path;
     }
   }
+  if (!config.runtime.dan_conf.empty())
+    plan.direct.file = config.runtime.dan_conf + "/" + sandbox_id + ".json";
+  plan.direct.queues = config.hypervisor.network_queues;
   plan.model = network::parse_model(config.runtime.internetworking_model);
   // A queue pair per processor, unless more are asked for.
   plan.queues = std::max(config.hypervisor.network_queues, config::boot_vcpus(config.hypervisor));

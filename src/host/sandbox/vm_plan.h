@@ -42,8 +42,8 @@ share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::
                                    const RunDir& run_dir);
 // A spec without a network namespace, or with one that the runtime would have to make, gives a pod without a
 // NIC.
-network::NetworkConfig plan_network(const config::Config& config, const oci::Spec& spec,
-                                    const RunDir& run_dir);
+network::NetworkConfig plan_network(const std::string& sandbox_id, const config::Config& config,
+                                    const oci::Spec& spec, const RunDir& run_dir);
 agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Config& config,
                                const oci::Spec& spec);
 // What the container of this name (the CRI's; empty: it has none) is to get of other containers' mounts.

@@ -138,12 +138,12 @@ std::string show_agent(const config::Config& config) {
 std::string show_network(const config::Config& config) {
   oci::Spec spec;
   spec.linux_config.emplace().namespaces = {{.type = "pid", .path = "/p"}, {.type = "network", .path = "/n"}};
-  const network::NetworkConfig plan = plan_network(config, spec, RunDir("sb1"));
+  const network::NetworkConfig plan = plan_network("sb1", config, spec, RunDir("sb1"));
   return "netns=" + plan.netns + " model=" + std::to_string(static_cast<int>(plan.model)) +
          " queues=" + std::to_string(plan.queues) + " rx=" + std::to_string(plan.limits.received) +
          " tx=" + std::to_string(plan.limits.sent) +
          " vhost-net=" + (plan.vhost_net == network::NetworkConfig::VhostNet::kNever ? "never" : "if there") +
-         " end";
+         " direct=" + plan.direct.file + ":" + std::to_string(plan.direct.queues) + " end";
 }
 
 std::string show_sandbox(const config::Config& config) {
@@ -223,6 +223,7 @@ const ShownRow kSandboxRows[] = {
     {"hypervisor.tx_rate_limiter_max_rate", "tx_rate_limiter_max_rate = 7000", "tx=7000 ", show_sandbox},
     {"hypervisor.disable_vhost_net", "disable_vhost_net = true", "vhost-net=never", show_sandbox},
     {"runtime.internetworking_model", "internetworking_model = \"macvtap\"", "model=1 ", show_sandbox},
+    {"runtime.dan_conf", "dan_conf = \"@/dans\"", "direct=@/dans/sb1.json:1 ", show_sandbox},
     {"runtime.disable_new_netns", "internetworking_model = \"none\"\ndisable_new_netns = true",
      "netns= ", show_sandbox},
 };
@@ -284,7 +285,7 @@ TEST(VmPlan, DisksOfAPod) {
 TEST(VmPlan, QueuesOfANic) {
   const config::ConfigFolder folder;
   const auto queues = [&](const std::string& lines) {
-    return plan_network(folder.load_text(folder.text(lines)), oci::Spec{}, RunDir("sb1")).queues;
+    return plan_network("sb1", folder.load_text(folder.text(lines)), oci::Spec{}, RunDir("sb1")).queues;
   };
   EXPECT_EQ(queues("default_vcpus = 1"), 1U);
   EXPECT_EQ(queues("default_vcpus = 2.5"), 3U);

@@ -153,6 +153,8 @@ struct NicSpec {
   // Open tap queues, not owned.
   std::vector<int> tap_fds;
   std::vector<int> vhost_fds;
+  // Entries of the queues in which the guest receives; 0 = the VMM's own choice.
+  uint32_t receive_queue_size = 0;
 };
 
 enum class Accelerator { kAuto, kKvm, kTcg };

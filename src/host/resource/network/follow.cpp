@@ -175,7 +175,7 @@ Awaitable<> Network::drop_link(size_t number, agent::AgentClient& agent, vmm::Ni
 
 Awaitable<> Network::tell_routes(const Plan& now, agent::AgentClient& agent) const {
   const auto told = [this](const std::string& link) {
-    return std::ranges::any_of(nics_, [&](const Nic& nic) { return nic.endpoint.link == link; });
+    return std::ranges::any_of(nics_, [&](const Nic& nic) { return nic.endpoint.interface.device == link; });
   };
   std::vector<agent::Neighbour> neighbours = now.neighbours;
   std::erase_if(neighbours, [&](const agent::Neighbour& neighbour) { return !told(neighbour.device); });

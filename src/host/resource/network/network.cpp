@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "host/resource/network/direct.h"
 #include "lib/async/blocking_pool.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
@@ -16,6 +17,7 @@
 namespace kata::network {
 namespace {
 
+constexpr size_t kDirectFileLimit = size_t{1} << 20;
 constexpr int kInterfaceTries = 10;
 constexpr std::chrono::milliseconds kInterfacePause{100};
 
@@ -59,7 +61,30 @@ Awaitable<> tell_interface(agent::AgentClient& agent, const agent::Interface& in
   }
 }
 
+// The taps are somebody else's: none is made, and what changes about them is not followed.
+Awaitable<> Network::prepare_direct() {
+  const std::string& file = config_.direct.file;
+  auto read = parse_direct_network(read_file(file, kDirectFileLimit), config_.direct.queues);
+  if (!read) throw read.error().within("directly attached network " + file);
+  const DirectNetwork network = *std::move(read);
+  config_.netns = network.netns.empty() ? "/proc/self/ns/net" : network.netns;
+  id_ = netns_id(config_.netns);
+  plan_ = network.plan;
+  auto attach = [&] {
+    enter_netns(config_.netns, std::nullopt);
+    with_context("directly attached network " + file, [&] {
+      check_taps(network, real_net_kernel()->picture().links);
+      nics_ = connect(plan_);
+    });
+  };
+  co_await in_network_thread(std::move(attach));
+}
+
 Awaitable<> Network::prepare() {
+  if (!config_.direct.file.empty() && ::access(config_.direct.file.c_str(), F_OK) == 0) {
+    co_await prepare_direct();
+    co_return;
+  }
   if (config_.netns.empty()) {
     log::warning(
         "the pod has no network namespace of its own that could hold links: it starts without a NIC");
@@ -127,6 +152,7 @@ vmm::NicSpec Network::spec_of(const Nic& nic) {
   vmm::NicSpec spec;
   spec.id = nic.id;
   spec.mac = nic.endpoint.interface.mac;
+  spec.receive_queue_size = nic.endpoint.queue_size;
   for (const UniqueFd& fd : nic.queues) spec.tap_fds.push_back(fd.get());
   for (const UniqueFd& fd : nic.vhost) spec.vhost_fds.push_back(fd.get());
   return spec;

@@ -28,6 +28,13 @@ struct NetworkConfig {
   // Queues per NIC, at least 1.
   size_t queues = 1;
   RateLimits limits = {};
+  // If there is a file at this path, the pod's NICs are what it says, and no namespace is read (direct.h).
+  struct Direct {
+    std::string file = {};
+    // Per NIC that does not say.
+    size_t queues = 1;
+  };
+  Direct direct = {};
   enum class VhostNet { kIfThere, kNever };
   VhostNet vhost_net = VhostNet::kIfThere;
   // File that tells what must be undone after a crash.
@@ -77,6 +84,7 @@ class Network {
     bool plugged = false;
   };
 
+  Awaitable<> prepare_direct();
   void wire_in_thread();
   void listen_in_thread();
   // Connects the links of `plan`; in a thread inside the namespace.

@@ -17,6 +17,9 @@ struct Endpoint {
   // "veth", "macvlan", "ipvlan", "vlan", "tap", "device".
   std::string kind;
   agent::Interface interface;
+  // Queues of the NIC and the size of those in which the guest receives; 0 = as all have.
+  size_t queues = 0;
+  uint32_t queue_size = 0;
 };
 
 struct Plan {

@@ -49,7 +49,8 @@ class Wiring {
     const Model model = rules_.model;
 
     if (endpoint.kind == "tap") {
-      Wire made{.queues = kernel_.open_tap(endpoint.link, rules_.queues)};
+      Wire made{.queues =
+                    kernel_.open_tap(endpoint.link, endpoint.queues != 0 ? endpoint.queues : rules_.queues)};
       // What the guest sends comes out of the tap and leaves it by no queue of the kernel's.
       limit(endpoint.link, rules_.limits.received);
       return made;

@@ -255,6 +255,7 @@ void add_nics(Builder& builder, const VmSpec& spec) {
     builder.add("-netdev", netdev);
     std::string device = virtio_device(spec, "virtio-net") + ",id=" + nic.id + ",netdev=net-" + nic.id;
     if (!nic.mac.empty()) device += ",mac=" + nic.mac;
+    if (nic.receive_queue_size != 0) device += ",rx_queue_size=" + std::to_string(nic.receive_queue_size);
     // One vector per queue and direction, one for configuration and one for control.
     if (nic.tap_fds.size() > 1) {
       device += ",mq=on";
