@@ -71,14 +71,14 @@ class Subject:
         tables["runtime"]["enable_debug"] = False  # as users run it
         return tables
 
-    def config_with(self, keys, runtime=()):
+    def config_with(self, keys, runtime=(), name="with"):
         """A configuration with these keys of the hypervisor's and the runtime's table; that of --against stays what it is."""
         if self._own_config:
             return self._own_config
         tables = self._quiet_tables()
         tables["hypervisor.qemu"].update(keys)
         tables["runtime"].update(runtime)
-        return configuration.write(os.path.join(self.folder, "kata-with.toml"), tables)
+        return configuration.write(os.path.join(self.folder, f"kata-{name}.toml"), tables)
 
     def verbose_config(self):
         """A configuration that logs the phases of a start, for the timeline."""

@@ -48,6 +48,9 @@ class Session:
     def first_floor(self):
         return [[start.first_floor(floor, max(1, self.n // 2), self.progress)] for floor in self.floors]
 
+    def boot_forms(self):
+        return self.each(lambda subject: start.forms(subject, max(1, self.n // 2), self.progress))
+
     def parallel(self):
         return [start.parallel(subject, floor, (10, 20), max(1, self.n // 7), self.progress)
                 for subject, floor in zip(self.subjects, self.floors)]
@@ -137,6 +140,7 @@ GROUPS = (
     ("files", ("shim.file_bytes", "agent.file_bytes")),
     ("start", ("start.over_runc", "start.kvm_over_runc", "start.ratio", "start.seconds")),
     ("first_floor", ("boot.first_ratio",)),
+    ("boot_forms", tuple(f"boot.form.{name}" for name, *_ in start.BOOT_FORMS)),
     ("parallel", ("start.parallel_ratio", "start.parallel_ratio.10", "start.parallel_ratio.20")),
     ("idle", ("shim.pss_kib", "shim.threads", "agent.rss_kib", "agent.dirty_kib", "agent.listen_ms", "runc_shim.pss_kib")),
     ("exec_growth", ("shim.exec_growth_kib",)),

@@ -1,6 +1,9 @@
 """Rows about the start: one at a time against the boot floor and runc, and many at once."""
 
+import os
 import threading
+
+from kata_node import paths
 
 from . import pod, stats
 
@@ -10,9 +13,9 @@ GOAL_PARALLEL = ("<=", 1.25)
 GOAL_FIRST_FLOOR = ("<=", 0.75)
 
 
-def _first_output(subject, runtime=pod.KATA):
+def _first_output(subject, runtime=pod.KATA, **options):
     """One `ctr run` that prints a word; returns (seconds to that word, seconds in all)."""
-    first, took, out = subject.run("echo", "ready", runtime=runtime)
+    first, took, out = subject.run("echo", "ready", runtime=runtime, **options)
     if out.strip() != b"ready":
         raise pod.BenchError(f"the container printed {out[:100]!r} instead of its word")
     return first, took
@@ -58,6 +61,33 @@ def first_floor(floor, n, progress):
     if stats.variation(old) > stats.NOISY_FLOOR:
         row.flags.append(f"noisy floor {stats.variation(old) * 100:.0f} %")
     return row
+
+
+# What the guest's root is on, by the row's name: file system, vm_rootfs_driver, whether dm-verity checks it.
+BOOT_FORMS = (("ext4_disk", "ext4", "virtio-blk-pci", False), ("erofs_disk", "erofs", "virtio-blk-pci", False),
+              ("erofs_disk_verity", "erofs", "virtio-blk-pci", True), ("ext4_pmem", "ext4", "virtio-pmem", False),
+              ("erofs_pmem", "erofs", "virtio-pmem", False), ("erofs_pmem_verity", "erofs", "virtio-pmem", True))
+
+
+def _form_keys(filesystem, driver, verified):
+    guest = paths.guest()
+    keys = {"initrd": "", "image": os.path.join(guest, f"kata-{filesystem}.img"), "rootfs_type": filesystem, "vm_rootfs_driver": driver}
+    if verified:
+        with open(os.path.join(guest, f"kata-{filesystem}.verity"), encoding="ascii") as file:
+            keys["kernel_verity_params"] = file.read().strip()
+    return keys
+
+
+def forms(subject, n, progress):
+    """`ctr run` to the first output with the guest booted from an image of each form ÷ the same with the initrd."""
+    configs = {name: subject.config_with(_form_keys(*form), name=f"form-{name}") for name, *form in BOOT_FORMS}
+    initrd, images = [], {name: [] for name in configs}
+    for number in range(n):
+        initrd.append(_first_output(subject)[0])
+        for name, config in configs.items():
+            images[name].append(_first_output(subject, config=config)[0])
+        progress(f"forms of boot {number + 1}/{n}")
+    return [stats.ratio(f"boot.form.{name}", seconds, initrd, note=f"{stats.median(seconds):.3f} s") for name, seconds in images.items()]
 
 
 def all_at_once(action, count):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+import urllib.parse
 
 import harness
 from harness import kata_only
@@ -147,6 +148,39 @@ class Volumes(Disks):
         harness.LAB.ctr("task", "rm", "-f", self.name, check=True)
         harness.LAB.ctr("container", "rm", self.name, check=True)
         self.assertEqual(os.listdir(folder), ["mountInfo.json"])
+
+    def test_direct_volume_grows(self):
+        """Resize by the management socket: the disk grows in the running VM and the file system into it; before the node's disk has grown
+        it is refused."""
+        image = self.image(megabytes=16)
+        loop = self.loop(image)
+        source = os.path.join(self.folder, "volume")
+        self.direct_volume(source, json.dumps({"volume-type": "directvol", "device": loop, "fstype": "ext4", "options": [], "metadata": {}}))
+        self.start_detached("sleep", "1000", flags=("--mount", f"type=bind,src={source},dst=/data,options=rbind"))
+
+        def megabytes():
+            """What the container's df says, and what the management socket does."""
+            status, text = self.ask_shim("GET", "/direct-volume/stats?path=" + urllib.parse.quote(source, safe=""))
+            self.assertEqual(status, 200, text)
+            total = json.loads(text)["usage"][0]["total"]
+            shown = int(self.exec("sh", "-c", "df -k /data | tail -n1").stdout.split()[1])
+            self.assertEqual(shown, total // 1024)
+            return total >> 20
+
+        def resize(size):
+            return self.ask_shim("POST", "/direct-volume/resize", json.dumps({"volume_guest_path": source, "size": size << 20}))
+
+        self.assertLess(megabytes(), 16)
+        status, text = resize(64)
+        self.assertEqual(status, 409, text)
+        self.assertRegex(text, f"disk {loop} has 16777216 bytes, less than the 67108864 asked for: grow it first")
+        os.truncate(image, 64 << 20)
+        subprocess.run(["losetup", "-c", loop], check=True)
+        status, text = resize(64)
+        self.assertEqual(status, 200, text)
+        self.assertGreater(megabytes(), 48)
+        self.assertEqual(resize(32)[0], 200, "it is that large already")
+        self.assertGreater(megabytes(), 48)
 
     def test_empty_dir_as_disk(self):
         folder = os.path.join(self.folder, "volumes/kubernetes.io~empty-dir/cache")

@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -215,6 +216,18 @@ class Test(unittest.TestCase):
     def exec(self, *command, flags=(), timeout=30, **options):
         return own_words(LAB.ctr("task", "exec", "--exec-id", f"e{time.monotonic_ns()}", *flags, self.name, *command, timeout=timeout,
                                  **options))
+
+    def ask_shim(self, method, target, body=""):
+        """A request to the management socket of the running pod; returns (status, body)."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(15)
+            client.connect(f"/run/kata/{self.name}/shim-monitor.sock")
+            client.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+            answer = b""
+            while piece := client.recv(65536):
+                answer += piece
+        head, _, text = answer.decode(errors="replace").partition("\r\n\r\n")
+        return int(head.split()[1]), text
 
     def read_until(self, fd, marker, timeout=40, also=None):
         """Reads until `marker` has come; returns all that was read. `also` is a stream whose words belong into the failure."""

@@ -5,9 +5,10 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <linux/netlink.h>
 #include <memory>
-#include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <utility>
 
@@ -63,30 +64,46 @@ std::expected<RootPlan::Verity, Error> parse_verity(std::string_view text) {
   return verity;
 }
 
-// Returns when the path is there.
-void wait_for(const std::string& path) {
+UniqueFd listen_to_kernel_events() {
+  UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT));
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = 1;
+  if (!socket || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw_errno("listening to the kernel's events");
+  return socket;
+}
+
+// Its node is there a little before it can be opened.
+bool is_ready(const std::string& device) {
+  const UniqueFd fd(::open(device.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd) return true;
+  if (errno == ENOENT || errno == ENXIO || errno == ENODEV) return false;
+  throw_errno("opening the root device " + device);
+}
+
+// Returns when the device can be used. `events` was opened before its driver was loaded: none is missed.
+void wait_for(const std::string& device, const UniqueFd& events) {
   using Clock = std::chrono::steady_clock;
-  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!watch || ::inotify_add_watch(watch.get(), "/dev", IN_CREATE) < 0) throw_errno("watching /dev");
   const auto end = Clock::now() + kDeviceLimit;
-  // Looked for after the watch is set: it cannot come unnoticed in between.
-  while (::access(path.c_str(), F_OK) != 0) {
+  while (!is_ready(device)) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0)
       throw Error(Code::kDeadlineExceeded,
-                  "the root device " + path + " did not appear within " +
+                  "the root device " + device + " did not appear within " +
                       std::to_string(kDeviceLimit.count()) +
                       " s: check that the image has that partition, and vm_rootfs_driver");
-    pollfd poll{.fd = watch.get(), .events = POLLIN, .revents = 0};
-    if (::poll(&poll, 1, static_cast<int>(left.count())) < 0 && errno != EINTR) throw_errno("watching /dev");
-    std::array<char, 4096> events;
-    while (::read(watch.get(), events.data(), events.size()) > 0) {
+    pollfd poll{.fd = events.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&poll, 1, static_cast<int>(left.count())) < 0 && errno != EINTR)
+      throw_errno("waiting for the root device " + device);
+    std::array<char, 4096> event;
+    while (::recv(events.get(), event.data(), event.size(), 0) > 0 || errno == ENOBUFS) {
     }
   }
 }
 
-void make_verity(const RootPlan& plan) {
-  for (const std::string& part : plan.verity->parts) wait_for(part);
+void make_verity(const RootPlan& plan, const UniqueFd& events) {
+  for (const std::string& part : plan.verity->parts) wait_for(part, events);
   const UniqueFd control = kernel::open_device_mapper();
   const unsigned number = kernel::create_dm_device(control.get(), plan.verity->name, plan.verity->target,
                                                    "dm-verity over " + plan.verity->parts.front());
@@ -169,10 +186,11 @@ bool is_first_stage() {
 void enter_root_image() {
   auto plan = parse_root(read_file("/proc/cmdline", kMaxText));
   if (!plan) throw plan.error();
+  const UniqueFd events = listen_to_kernel_events();
   const std::string list = read_file(kFirstStageList, kMaxText);
   for (const std::string& path : modules_for(list, plan->needs())) load_module(path);
-  if (plan->verity) make_verity(*plan);
-  wait_for(plan->device);
+  if (plan->verity) make_verity(*plan, events);
+  wait_for(plan->device, events);
   kernel::mount(plan->device, kNewRoot, plan->fstype, plan->readonly ? MS_RDONLY : 0, plan->options);
   switch_root();
   std::array<char*, 2> arguments = {plan->init.data(), nullptr};

@@ -83,7 +83,15 @@ Awaitable<> get_volume_stats(AgentContext&, const grpc::VolumeStatsRequest& requ
   response = co_await volume_stats(request.volume_guest_path());
 }
 
-Awaitable<> grow_volume(AgentContext&, const grpc::ResizeVolumeRequest& request, Empty&) {
+// A disk that grew on the node may not have told the guest yet. One that does not is refused as too small.
+Awaitable<> grow_volume(AgentContext& context, const grpc::ResizeVolumeRequest& request, Empty&) {
+  try {
+    device::Lookup room = room_lookup(request.volume_guest_path(), request.size());
+    co_await device::wait_for(context.uevents, std::move(room), "room for the volume",
+                              context.config.hotplug_timeout);
+  } catch (const Error& error) {
+    log::debug("a volume is to grow beyond its device", {{"error", error.message()}});
+  }
   co_await resize_volume(request.volume_guest_path(), request.size());
 }
 

@@ -1,6 +1,7 @@
 #include "guest/rpc/volume_resize.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <linux/btrfs.h>
 #include <linux/magic.h>
@@ -10,6 +11,7 @@
 #include <sys/vfs.h>
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "lib/async/child_process.h"
 #include "lib/error/error.h"
@@ -124,6 +126,19 @@ void grow_filesystem(const std::string& path, uint64_t size) {
                                             ": growing is known for ext4, xfs and btrfs, not for type " +
                                             std::to_string(figures.f_type));
   }
+}
+
+device::Lookup room_lookup(const std::string& path, uint64_t size, const std::string& sysfs) {
+  return [path, size, sysfs]() -> std::optional<std::string> {
+    // Of what the kernel knows already: a share that hangs is not asked.
+    struct statx info{};
+    if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, 0, &info) != 0) return path;
+    const std::string file = sysfs + "/dev/block/" + std::to_string(info.stx_dev_major) + ":" +
+                             std::to_string(info.stx_dev_minor) + "/size";
+    if (::access(file.c_str(), R_OK) != 0) return path;
+    if (std::strtoull(read_file(file, 64).c_str(), nullptr, 10) >= size / 512) return path;
+    return std::nullopt;
+  };
 }
 
 Awaitable<> resize_volume(std::string path, uint64_t size) {

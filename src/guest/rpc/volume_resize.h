@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "guest/device/block_device.h"
 #include "lib/async/awaitable.h"
 
 namespace kata::rpc {
@@ -14,7 +15,11 @@ namespace kata::rpc {
 // device may hang.
 Awaitable<> resize_volume(std::string path, uint64_t size);
 
-// The same in this process.
+// The look-up (guest/device/block_device.h) that answers when the device below the mount has that room, or is
+// none of which the kernel tells a size.
+device::Lookup room_lookup(const std::string& path, uint64_t size, const std::string& sysfs = "/sys");
+
+// As resize_volume, in this process.
 void grow_filesystem(const std::string& path, uint64_t size);
 
 }  // namespace kata::rpc

@@ -8,7 +8,9 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -105,6 +107,23 @@ TEST_P(VolumeResize, GrowsWithItsDisk) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Filesystems, VolumeResize, testing::Values("ext4", "xfs", "btrfs"));
+
+TEST(VolumeResizeRoom, IsWaitedForWhereTheKernelTellsASize) {
+  const std::string sysfs = testing::TempDir() + "room-" + std::to_string(::getpid());
+  struct stat info{};
+  ASSERT_EQ(::stat("/", &info), 0);
+  const std::string folder =
+      sysfs + "/dev/block/" + std::to_string(major(info.st_dev)) + ":" + std::to_string(minor(info.st_dev));
+  EXPECT_TRUE(room_lookup("/", kMiB, sysfs)()) << "no block device";
+  EXPECT_TRUE(room_lookup("/nonexistent", kMiB, sysfs)()) << "told by whoever opens it";
+  std::filesystem::create_directories(folder);
+  write_file(folder + "/size", "2047\n");
+  EXPECT_FALSE(room_lookup("/", kMiB, sysfs)());
+  EXPECT_TRUE(room_lookup("/", 0, sysfs)()) << "all that there is";
+  write_file(folder + "/size", "2048\n");
+  EXPECT_TRUE(room_lookup("/", kMiB, sysfs)());
+  std::filesystem::remove_all(sysfs);
+}
 
 TEST(VolumeResizeErrors, Named) {
   EXPECT_EQ(code_of("/proc", 0), Code::kUnimplemented);

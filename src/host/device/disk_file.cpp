@@ -95,6 +95,14 @@ std::string node_of(unsigned major, unsigned minor, const std::string& sysfs) {
   return "/dev/" + text.substr(begin, text.find('\n', begin) - begin);
 }
 
+uint64_t disk_size(const std::string& path) {
+  check_kind(look(path), path);
+  const UniqueFd file = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  struct stat info{};
+  if (::fstat(file.get(), &info) != 0) throw_errno("looking at disk " + path);
+  return size_of(file.get(), info, path);
+}
+
 DiskFile open_disk(const std::string& path, Access access) {
   check_kind(look(path), path);
   const auto open_as = [&path](int mode) { return open_file(path, mode | O_NONBLOCK | O_NOCTTY); };

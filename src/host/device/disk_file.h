@@ -36,6 +36,9 @@ struct DiskFile {
 // for an empty disk and one that somebody else writes or, for a writer, uses.
 DiskFile open_disk(const std::string& path, Access access);
 
+// Bytes of the file or device now, without opening it for use as a disk. Errors name the path.
+uint64_t disk_size(const std::string& path);
+
 // Whether two names are one disk, without opening it.
 DiskKey key_of(const std::string& path);
 

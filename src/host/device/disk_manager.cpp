@@ -217,6 +217,22 @@ Awaitable<GuestAddress> DiskManager::plug(std::string id) {
   co_return address_of(*disk);
 }
 
+Awaitable<> DiskManager::resize(std::string id, uint64_t bytes) {
+  const DiskPtr disk = find(id);
+  const auto lock = co_await disk->mutex.lock();
+  const auto refuse = [&disk](const std::string& why) {
+    return Error(Code::kFailedPrecondition, "disk " + disk->path + why);
+  };
+  if (disk->state != State::kPlugged || plug_ == nullptr) throw refuse(" is in no VM that could be told");
+  if (disk->spec.readonly) throw refuse(" is read-only: its file system cannot grow");
+  const uint64_t size = disk_size(disk->path);
+  if (size < bytes) {
+    throw refuse(" has " + std::to_string(size) + " bytes, less than the " + std::to_string(bytes) +
+                 " asked for: grow it first");
+  }
+  co_await plug_->resize_disk(disk->spec.id, size);
+}
+
 void DiskManager::give_back_place(Disk& disk) {
   if (disk.spec.pci) topology_.give_back(*disk.spec.pci);
   disk.spec.pci.reset();

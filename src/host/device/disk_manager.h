@@ -60,6 +60,10 @@ class DiskManager {
 
   // Plugs the disk unless it is in the VM. kResourceExhausted: no place is left.
   Awaitable<GuestAddress> plug(std::string id);
+  // Lets the running VM know that what is behind the disk has grown, to `bytes` at least: to grow it is the
+  // owner's. kFailedPrecondition when it has not, for a read-only disk, and while there is no VM.
+  Awaitable<> resize(std::string id, uint64_t bytes);
+
   // One user less. The last one of a disk that was plugged into the running VM takes it out; one that the VM
   // was started with stays until the VM ends. Unknown ids are passed over.
   Awaitable<> release(std::string id);

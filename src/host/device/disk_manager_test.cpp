@@ -175,6 +175,32 @@ TEST_F(DiskManagerTest, AFailedPlugLeavesTheDiskAsItWas) {
   EXPECT_EQ(text(run(manager.plug(id))), "blk 1d/00");
 }
 
+TEST_F(DiskManagerTest, TellsTheVmOfADiskThatHasGrown) {
+  DiskManager manager = make(3);
+  const std::string id = manager.claim(file(1), Access::kReadWrite);
+  EXPECT_THAT(failure([&] { run(manager.resize(id, 1)); }).message(), HasSubstr("is in no VM"));
+  vmm::VmSpec spec;
+  manager.plan_start(spec);
+  manager.vm_started(&plug_);
+  const uint64_t size = disk_size(file(1));
+  const Error small = failure([&] { run(manager.resize(id, 2 * size)); });
+  EXPECT_EQ(small.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(small.message(), HasSubstr(file(1) + " has " + std::to_string(size) + " bytes, less than the " +
+                                         std::to_string(2 * size) + " asked for: grow it first"));
+  std::filesystem::resize_file(file(1), 3 * size);
+  run(manager.resize(id, 2 * size));
+  EXPECT_THAT(plug_.calls(), ElementsAre("resize drive-0 " + std::to_string(3 * size)))
+      << "all that there is";
+  plug_.fail_next("resize", Error(Code::kInternal, "no"));
+  EXPECT_EQ(failure([&] { run(manager.resize(id, size)); }).code(), Code::kInternal);
+  const std::string reader = manager.claim(file(2), Access::kReadOnly);
+  run(manager.plug(reader));
+  EXPECT_THAT(failure([&] { run(manager.resize(reader, 1)); }).message(), HasSubstr("is read-only"));
+  EXPECT_EQ(failure([&] { run(manager.resize("drive-77", 1)); }).code(), Code::kNotFound);
+  std::filesystem::remove(file(1));
+  EXPECT_EQ(failure([&] { run(manager.resize(id, 1)); }).code(), Code::kNotFound);
+}
+
 TEST_F(DiskManagerTest, NeverPluggedIsSimplyClosed) {
   DiskManager manager = make(2);
   const std::string id = manager.claim(file(1), Access::kReadWrite);

@@ -37,6 +37,15 @@ std::string SandboxImpl::guest_volume_path(const std::string& path) const {
   return path;
 }
 
+std::optional<device::ContainerDisks::OnDisk> SandboxImpl::volume_on_disk(const std::string& path) const {
+  for (const auto& [id, target] : containers_) {
+    for (const auto& entry : target->disks.storages) {
+      if (entry.storage.mount_point == path) return entry;
+    }
+  }
+  return std::nullopt;
+}
+
 Awaitable<std::vector<agent::VolumeUsage>> SandboxImpl::volume_stats(std::string path) {
   const auto client = agent();
   co_return co_await client->volume_stats(guest_volume_path(path));
@@ -44,7 +53,13 @@ Awaitable<std::vector<agent::VolumeUsage>> SandboxImpl::volume_stats(std::string
 
 Awaitable<> SandboxImpl::resize_volume(std::string path, uint64_t bytes) {
   const auto client = agent();
-  co_await client->resize_volume(guest_volume_path(path), bytes);
+  const std::string in_guest = guest_volume_path(path);
+  if (const auto entry = volume_on_disk(in_guest)) {
+    co_await disks_->resize(entry->disk, bytes);
+    // The container has the disk itself: what is on it is the container's.
+    if (entry->storage.fstype == "bind") co_return;
+  }
+  co_await client->resize_volume(in_guest, bytes);
 }
 
 }  // namespace kata::sandbox

@@ -91,6 +91,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
 
   // sandbox_admin.cpp
   [[nodiscard]] std::string guest_volume_path(const std::string& path) const;
+  // By its guest path; none when it is on no disk.
+  [[nodiscard]] std::optional<device::ContainerDisks::OnDisk> volume_on_disk(const std::string& path) const;
 
   // sandbox_create.cpp
   void add_pod_sysctls(oci::Spec& spec) const;

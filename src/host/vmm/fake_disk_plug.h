@@ -15,7 +15,7 @@ namespace kata::vmm {
 
 class FakeDiskPlug final : public DiskPlug {
  public:
-  // The next call of this kind ("add", "remove", "controller") throws it.
+  // The next call of this kind ("add", "remove", "resize", "controller") throws it.
   void fail_next(const std::string& call, Error error) { failures_.insert_or_assign(call, std::move(error)); }
   [[nodiscard]] const std::vector<std::string>& calls() const { return calls_; }
   [[nodiscard]] const std::map<std::string, DiskSpec>& disks() const { return disks_; }
@@ -32,6 +32,10 @@ class FakeDiskPlug final : public DiskPlug {
   }
   Awaitable<> add_controller(ScsiControllerSpec controller) override {
     begin("controller", controller.id);
+    co_return;
+  }
+  Awaitable<> resize_disk(std::string id, uint64_t bytes) override {
+    begin("resize", id + " " + std::to_string(bytes));
     co_return;
   }
   Awaitable<> remove_disk(std::string id) override {

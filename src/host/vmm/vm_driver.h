@@ -58,7 +58,7 @@ class VmDriver {
   [[nodiscard]] virtual GuestCapabilities capabilities() const = 0;
 
   [[nodiscard]] virtual HotPlug* hot_plug() { return nullptr; }
-  // Null before start() and where nothing can be plugged into a running VM.
+  // Null before start() and for a VM that has neither disks nor ports for them.
   [[nodiscard]] virtual DiskPlug* disk_plug() { return nullptr; }
   // Null before start() and for a VM without ports for NICs.
   [[nodiscard]] virtual NicPlug* nic_plug() { return nullptr; }

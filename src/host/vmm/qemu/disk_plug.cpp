@@ -75,6 +75,13 @@ Awaitable<> QemuDiskPlug::add_controller(ScsiControllerSpec controller) {
                          kPlugLimit, "plugging SCSI controller " + controller.id);
 }
 
+Awaitable<> QemuDiskPlug::resize_disk(std::string id, uint64_t bytes) {
+  co_await with_deadline(
+      machine_->qmp().execute(
+          "block_resize", R"({"node-name":)" + json_quote(id) + ",\"size\":" + std::to_string(bytes) + "}"),
+      kPlugLimit, "resizing disk " + id);
+}
+
 Awaitable<> QemuDiskPlug::remove_disk(std::string id) {
   const auto found = plugged_.find(id);
   if (found == plugged_.end()) throw Error(Code::kNotFound, "unplugging disk " + id + ": it was not plugged");

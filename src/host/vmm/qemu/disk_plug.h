@@ -19,6 +19,7 @@ class QemuDiskPlug final : public DiskPlug {
 
   Awaitable<> add_disk(DiskSpec disk) override;
   Awaitable<> add_controller(ScsiControllerSpec controller) override;
+  Awaitable<> resize_disk(std::string id, uint64_t bytes) override;
   Awaitable<> remove_disk(std::string id) override;
 
  private:

@@ -88,7 +88,8 @@ Awaitable<> QemuDriver::start(VmSpec spec) {
   if (!failure) {
     if (!spec.nic_ports.empty()) nics_ = std::make_unique<qemu::QemuNicPlug>(machine, spec.nic_ports);
     size_ = std::make_unique<qemu::QemuCpuMemory>(machine, spec, choice.accelerator);
-    if (!spec.ports.empty()) disks_ = std::make_unique<qemu::QemuDiskPlug>(machine, spec.block);
+    if (!spec.ports.empty() || !spec.disks.empty())
+      disks_ = std::make_unique<qemu::QemuDiskPlug>(machine, spec.block);
     co_return;
   }
   // Cleaning up comes to its end even when the start was given up from outside.
