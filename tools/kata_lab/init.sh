@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # pid 1 of the lab: makes this machine's root file system its own, writable in memory only, and runs one command in it.
-# Words of the kernel command line: lab.cgroup=v1|v2 lab.modules=a,b lab.hugepages=N lab.out=PATH
+# Words of the kernel command line: lab.cgroup=v1|v2 lab.hugepages=N lab.out=PATH
 export PATH=/bin
 bb=/bin/busybox
 $bb mkdir -p /proc /sys /dev /ro /rw /r
@@ -8,6 +8,9 @@ $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs devtmpfs /dev
 while read -r module; do $bb insmod "$module" 2>/dev/null; done </modules
+# The host's modules load beside the mounts.
+while read -r module; do $bb insmod "$module" 2>/dev/null || echo "lab: $module did not load" >/dev/hvc0; done </modules.later &
+loader=$!
 
 for word in $($bb cat /proc/cmdline); do
   case $word in
@@ -41,7 +44,8 @@ if [ "$lab_cgroup" = v1 ]; then
   $bb mount -t tmpfs tmpfs /r/sys/fs/cgroup
   for controller in cpu cpuacct cpuset memory devices freezer blkio pids; do
     $bb mkdir -p /r/sys/fs/cgroup/$controller
-    $bb mount -t cgroup -o $controller cgroup /r/sys/fs/cgroup/$controller
+    # A kernel may have been built without some of them.
+    $bb mount -t cgroup -o $controller cgroup /r/sys/fs/cgroup/$controller || $bb rmdir /r/sys/fs/cgroup/$controller
   done
 else
   $bb mount -t cgroup2 cgroup2 /r/sys/fs/cgroup
@@ -53,11 +57,7 @@ else
   done
 fi
 [ -z "$lab_hugepages" ] || echo "$lab_hugepages" >/proc/sys/vm/nr_hugepages
-IFS=,
-for module in $lab_modules; do
-  $bb chroot /r /sbin/modprobe -d /ctl/modules "$module" 2>/dev/null || echo "lab: module $module did not load" >/r/dev/hvc0
-done
-unset IFS
+wait $loader
 echo ready >/r/ctl/ready
 
 exec </r/dev/hvc0 >/r/dev/hvc0 2>&1

@@ -19,14 +19,16 @@ sys.path.insert(0, os.path.join(REPO, "image"))
 from kata_image import cpio, kernel, modules  # noqa: E402
 
 BOOT_MODULES = ("virtiofs", "overlay", "virtio_pci", "virtio_console")
-# What a production host has; loaded in every lab.
-HOST_MODULES = ("kvm-amd", "kvm-intel", "vhost_vsock", "vhost_net", "tun", "veth", "bridge", "br_netfilter", "loop", "macvlan", "ipvlan")
+# What a production host has; loaded in every lab. The emulated CPU offers AMD's virtualisation, never Intel's.
+HOST_MODULES = ("kvm-amd", "vhost_vsock", "vhost_net", "tun", "veth", "bridge", "br_netfilter", "loop", "macvlan", "ipvlan")
 EXTRA_MODULES = {
     "dm": ("dm-mod", "dm-thin-pool", "dm-verity", "dm-crypt"),
     "iommu": ("vfio-pci", "vfio_iommu_type1"),
-    "nic": ("e1000e", "virtio_net"),
+    "nic": ("virtio_net",),
     "hugepages": (),
 }
+# A lab whose Python was killed leaves no process behind.
+END_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
 VIRTIOFSD_PLACES = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
 
 
@@ -41,11 +43,21 @@ def _virtiofsd():
     raise LabError("virtiofsd not found: run tools/setup")
 
 
-def build_initrd(tree, cache):
-    """busybox, the init script and the modules for the start; kept in the cache by content."""
+def build_initrd(tree, cache, names):
+    """busybox, the init script and the modules of the lab; kept in the cache by what goes into it.
+
+    The host's modules are in it too: loaded from the shared root by modprobe, one by one, they cost 2 s.
+    """
     busybox = "/bin/busybox"
     if not os.path.exists(busybox):
         raise LabError("busybox not found: run tools/setup (package busybox-static)")
+    script = os.path.join(REPO, "tools/kata_lab/init.sh")
+    with open(script, "rb") as file:
+        init = file.read()
+    key = repr((init, tree.folder, names, os.stat(busybox).st_mtime_ns, _mtimes(__file__, modules.__file__, cpio.__file__)))
+    path = os.path.join(cache, "lab", hashlib.sha256(key.encode()).hexdigest()[:16] + ".img")
+    if os.path.exists(path):
+        return path
     archive = cpio.Archive()
     for folder in ("proc", "sys", "dev", "ro", "rw", "r", "tmp"):
         archive.directory(folder)
@@ -53,23 +65,27 @@ def build_initrd(tree, cache):
     archive.char_device("dev/null", 1, 3, 0o666)
     with open(busybox, "rb") as file:
         archive.file("bin/busybox", file.read(), 0o755)
-    with open(os.path.join(REPO, "tools/kata_lab/init.sh"), "rb") as file:
-        archive.file("init", file.read(), 0o755)
-    lines = []
-    for name in tree.load_order(BOOT_MODULES):
-        path, data = tree.load(name)
-        archive.file(f"modules.d/{os.path.basename(path)}", data)
-        lines.append(f"/modules.d/{os.path.basename(path)}\n")
-    archive.file("modules", "".join(lines).encode())
-    data = archive.write()
-    path = os.path.join(cache, "lab", hashlib.sha256(data).hexdigest()[:16] + ".img")
-    if not os.path.exists(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = f"{path}.{os.getpid()}"
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.rename(temporary, path)
+    archive.file("init", init, 0o755)
+    for listing, wanted, before in (("modules", BOOT_MODULES, ()), ("modules.later", names, BOOT_MODULES)):
+        lines = []
+        known = set(tree.load_order(before))
+        for name in tree.load_order((*before, *wanted)):
+            if name in known:
+                continue
+            file_name = os.path.basename(tree.load(name)[0])
+            archive.file(f"modules.d/{file_name}", tree.load(name)[1])
+            lines.append(f"/modules.d/{file_name}\n")
+        archive.file(listing, "".join(lines).encode())
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "wb") as file:
+        file.write(archive.write())
+    os.rename(temporary, path)
     return path
+
+
+def _mtimes(*paths):
+    return [os.stat(path).st_mtime_ns for path in paths]
 
 
 def module_folder_for_modprobe(tree, cache):
@@ -111,7 +127,7 @@ class Lab:
             mode = "always" if tag == "root" else "never"
             command = [program, f"--fd={listener.fileno()}", "--shared-dir", folder, "--cache", mode, "--sandbox=none", "--seccomp=none"]
         log = open(os.path.join(self.folder, f"{tag}.log"), "wb")
-        self.children.append(subprocess.Popen(command + list(extra), pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL,
+        self.children.append(subprocess.Popen(END_WITH_US + command + list(extra), pass_fds=[listener.fileno()], stdin=subprocess.DEVNULL,
                                               stdout=log, stderr=log))
         log.close()
         listener.close()
@@ -127,16 +143,19 @@ class Lab:
         with open(os.path.join(self.control, "command"), "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
 
+    def _module_names(self):
+        return [*HOST_MODULES, *(name for feature in self.options.features for name in EXTRA_MODULES.get(feature.partition("=")[0], ()))]
+
     def _machine(self):
         wanted = self.options.features
-        machine = "q35"
+        machine = "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off"
         devices = []
-        append = ["console=ttyS0", "panic=-1", "quiet", "mitigations=off", "nokaslr", "random.trust_cpu=on"]
-        names = list(HOST_MODULES)
-        for feature in wanted:
-            names += EXTRA_MODULES.get(feature.partition("=")[0], ())
+        # What an emulated kernel need not do; measured, as the product's own (src/host/vmm/qemu/command_line.cpp).
+        append = ["console=ttyS0", "panic=-1", "reboot=t", "quiet", "mitigations=off", "nokaslr", "random.trust_cpu=on", "no_timer_check",
+                  "tsc=reliable", "cryptomgr.notests", "rcupdate.rcu_expedited=1", "init_on_alloc=0", "lsm=capability",
+                  "initcall_blacklist=jent_mod_init,load_system_certificate_list,trace_eval_init"]
         if "iommu" in wanted:
-            machine = "q35,kernel-irqchip=split"
+            machine += ",kernel-irqchip=split"
             devices += ["-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on"]
             append.append("intel_iommu=on")
         if "nic" in wanted:
@@ -145,7 +164,6 @@ class Lab:
         if "hugepages" in wanted:
             append.append("lab.hugepages=256")
         append.append("lab.cgroup=" + ("v1" if "cgroup=v1" in wanted else "v2"))
-        append.append("lab.modules=" + ",".join(names))
         return machine, devices, append
 
     def start(self, command):
@@ -154,7 +172,7 @@ class Lab:
         deb = options.kernel or kernel.fetch(self.cache)
         image, module_folder = kernel.unpack(deb, self.cache)
         tree = modules.ModuleTree(module_folder)
-        initrd = build_initrd(tree, self.cache)
+        initrd = build_initrd(tree, self.cache, self._module_names())
         os.symlink(module_folder_for_modprobe(tree, self.cache), os.path.join(self.control, "modules"))
         vmlinux = os.path.join(self.cache, "lab", f"vmlinux-{tree.version}")
         if not os.path.exists(vmlinux):
@@ -174,12 +192,12 @@ class Lab:
             append.append("lab.out=" + os.path.abspath(options.out))
         memory = f"{options.memory}M"
         qemu = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", machine,
-                "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory,
+                "-accel", "tcg,thread=multi", "-cpu", "max,erms=off,fsrm=off,la57=off", "-smp", "2", "-m", memory,
                 "-object", f"memory-backend-memfd,id=mem,size={memory},share=on", "-machine", "memory-backend=mem",
                 *devices, *shares, "-kernel", vmlinux, "-initrd", initrd, "-append", " ".join(append),
                 "-serial", f"file:{self.folder}/console", "-device", "virtio-serial-pci",
                 "-chardev", "stdio,id=con,signal=off", "-device", "virtconsole,chardev=con"]
-        self.qemu = subprocess.Popen(qemu, stdin=None if options.interactive else subprocess.DEVNULL, start_new_session=not options.interactive)
+        self.qemu = subprocess.Popen(END_WITH_US + qemu, stdin=None if options.interactive else subprocess.DEVNULL, start_new_session=not options.interactive)
         self.children.append(self.qemu)
         self._wait_ready(began)
 
