@@ -8,7 +8,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from kata_check import counts  # noqa: E402
+from kata_check import counts, labs  # noqa: E402
 
 RULE = "-" * 58
 CTEST = f"""Start testing: Nov 24 18:40 UTC
@@ -66,6 +66,28 @@ class CountRules(unittest.TestCase):
     def test_unittest_that_died(self):
         self.assertEqual(counts.from_unittest("Traceback...", 1, "e2e").failed, ["e2e: exit status 1 without a result"])
         self.assertEqual(counts.from_unittest("Ran 4 tests in 1s\n", 139, "e2e").failed, ["e2e: exit status 139 without a result"])
+
+
+class Labs(unittest.TestCase):
+    def test_problem(self):
+        ran = "lab: ready in 3.0 s\ntest_a (x.A) ... ok\n\nRan 1 test in 1s\n\nOK\n"
+        for name, status, output, expected in (
+                ("ran", 0, ran, ""), ("ran and failed", 1, ran, ""), ("over its limit", 124, ran, ""),
+                ("cannot boot", 1, "error: tools/lab: virtiofsd not found: run tools/setup\n", "error: tools/lab: virtiofsd not found: run tools/setup"),
+                ("crashed", 125, ran + "lab: it ended without an exit status:\n[ 1.0] Oops\n", "lab: it ended without an exit status:"),
+                ("silent", 1, "", "it said nothing")):
+            self.assertEqual(labs.problem(status, output), expected, name)
+
+    def test_skipped_in_the_lab_is_failed(self):
+        result = labs.result("test_a (x.A) ... skipped 'no KVM'\ntest_b (x.A) ... ok\n\nRan 2 tests in 1s\n\nOK (skipped=1)\n", 0, "lab x")
+        self.assertEqual((result.passed, len(result.failed), result.skipped), (1, 1, []))
+        self.assertIn("no KVM", result.failed[0])
+
+    def test_suites(self):
+        names = [suite.name for suite in labs.SUITES]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertTrue(labs.wanted(False))
+        self.assertEqual(labs.wanted(True), list(labs.SUITES))
 
 
 if __name__ == "__main__":

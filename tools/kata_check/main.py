@@ -1,10 +1,11 @@
 """Set-up and all tests that this machine can run; ends with one line `N passed, N failed, N skipped`.
 
-usage: tools/check [--fast] [--faults] [--whole] [STAGE...]
+usage: tools/check [--fast] [--faults] [--whole] [--lab] [STAGE...]
 
-Stages, in order (default: all): setup lint scripts release guest unit agent-vm fuzz tidy e2e e2e-2.3 faults
---fast    leaves out the sanitizers (unit tests from the dev build), fuzzing, tidy, containerd 2.3 and the fault matrix
+Stages, in order (default: all): setup lint scripts release guest unit agent-vm fuzz tidy e2e e2e-2.3 faults lab
+--fast    leaves out the sanitizers (unit tests from the dev build), fuzzing, tidy, containerd 2.3, the fault matrix and the lab
 --faults  the fault matrix whole and with both containerds, instead of its short form
+--lab     all suites of the lab (tools/lab) instead of its short one
 --whole   all end-to-end tests on containerd 2.3 too, not only those in which containerd has a part
 
 KATA_FUZZ_SECONDS (20) is the time of each fuzz target. Logs are kept in build/check. Caches are below ~/.cache/kata-cpp.
@@ -21,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from kata_check import counts, steps  # noqa: E402
+from kata_check import counts, labs, steps  # noqa: E402
 from kata_node import newer_containerd, paths  # noqa: E402
 
 REPO = paths.REPO
@@ -35,10 +36,11 @@ FUZZ_SECONDS = int(os.environ.get("KATA_FUZZ_SECONDS", "20"))
 
 
 class Check:
-    def __init__(self, fast, whole_matrix, whole=False):
+    def __init__(self, fast, whole_matrix, whole=False, whole_lab=False):
         self.fast = fast
         self.whole = whole
         self.whole_matrix = whole_matrix
+        self.whole_lab = whole_lab
         self.log = steps.Log(os.path.join(REPO, "build/check"))
         self.counts = counts.Counts()
         self.broken = set()  # stages that others need and that failed
@@ -194,6 +196,22 @@ class Check:
             self.counts += counts.from_unittest(output, status, name)
         return None
 
+    def lab(self):
+        """Suites on a host that has KVM, vhost and cgroup v2: a virtual machine on this one."""
+        if self.broken & {"release", "guest"} or os.geteuid() != 0:
+            return self._skip("lab", "no release binaries or guest" if self.broken else "needs root")
+        for suite in labs.wanted(self.whole_lab):
+            name = f"lab {suite.name}"
+            status, output = self.log.run(name, labs.command(suite, REPO), REPO, limit=suite.limit + 60)
+            problem = labs.problem(status, output)
+            if problem and not self.whole_lab:
+                self._skip(name, problem)
+            elif problem:
+                self._one(name, 1, problem)
+            else:
+                self.counts += labs.result(output, status, name)
+        return None
+
     def finish(self, started):
         print("\nslowest steps: " + ", ".join(f"{text} {took:.0f} s" for took, text in sorted(self.log.durations, reverse=True)[:8]))
         for reason in self.counts.skipped:
@@ -215,15 +233,17 @@ def main():
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--faults", action="store_true", help="the whole fault matrix, with both containerds")
     parser.add_argument("--whole", action="store_true", help="all end-to-end tests on containerd 2.3, too")
+    parser.add_argument("--lab", action="store_true", help="all suites of the lab, not only the short one")
     parser.add_argument("stages", nargs="*", metavar="STAGE")
     arguments = parser.parse_args()
-    check = Check(arguments.fast, arguments.faults, arguments.whole)
+    check = Check(arguments.fast, arguments.faults, arguments.whole, arguments.lab)
     stages = {"setup": check.setup, "lint": check.lint, "scripts": check.scripts, "release": check.release, "guest": check.guest,
-              "unit": check.unit, "agent-vm": check.agent_vm, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23, "faults": check.faults}
+              "unit": check.unit, "agent-vm": check.agent_vm, "fuzz": check.fuzz, "tidy": check.tidy, "e2e": check.e2e, "e2e-2.3": check.e2e_23, "faults": check.faults,
+              "lab": check.lab}
     unknown = set(arguments.stages) - set(stages)
     if unknown:
         parser.error(f"unknown stage {' '.join(sorted(unknown))}: there are {' '.join(stages)}")
-    left_out = {"fuzz", "tidy", "e2e-2.3", "faults"} if arguments.fast else set()
+    left_out = {"fuzz", "tidy", "e2e-2.3", "faults", "lab"} if arguments.fast else set()
     started = time.monotonic()
     for name, stage in stages.items():
         if name in (arguments.stages or set(stages) - left_out):

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import re
 import select
 import shlex
 import shutil
@@ -20,7 +21,8 @@ from kata_image import cpio, kernel, modules  # noqa: E402
 
 BOOT_MODULES = ("virtiofs", "overlay", "virtio_pci", "virtio_console")
 # What a production host has; loaded in every lab. The emulated CPU offers AMD's virtualisation, never Intel's.
-HOST_MODULES = ("kvm-amd", "vhost_vsock", "vhost_net", "tun", "veth", "bridge", "br_netfilter", "loop", "macvlan", "ipvlan")
+HOST_MODULES = ("kvm-amd", "vhost_vsock", "vhost_net", "tun", "veth", "bridge", "br_netfilter", "loop", "macvlan", "ipvlan",
+                "sch_ingress", "cls_u32", "act_mirred")
 EXTRA_MODULES = {
     "dm": ("dm-mod", "dm-thin-pool", "dm-verity", "dm-crypt"),
     "iommu": ("vfio-pci", "vfio_iommu_type1"),
@@ -30,6 +32,7 @@ EXTRA_MODULES = {
 # A lab whose Python was killed leaves no process behind.
 END_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"]
 VIRTIOFSD_PLACES = ("/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd")
+CRASH = re.compile(r"BUG:|Oops|invalid opcode|general protection|double fault|Unable to handle|soft lockup|Kernel panic")
 
 
 class LabError(Exception):
@@ -140,8 +143,16 @@ class Lab:
                 lines.append(f"export {name}={shlex.quote(os.environ[name])}")
         lines.append(f"cd {shlex.quote(shell_folder)}")
         lines.append(" ".join(shlex.quote(word) for word in command))
-        with open(os.path.join(self.control, "command"), "w", encoding="utf-8") as file:
+        self._control_script("command", lines)
+        # pid 1 when the initrd is done.
+        self._control_script("main", ["/bin/sh /ctl/command", "echo $? >/ctl/exit", "/bin/busybox sync", "/bin/busybox poweroff -f"])
+        self._control_script("modprobe", ["#!/bin/sh", 'exec /sbin/modprobe -d /ctl/modules "$@"'])
+
+    def _control_script(self, name, lines):
+        path = os.path.join(self.control, name)
+        with open(path, "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
+        os.chmod(path, 0o755)
 
     def _module_names(self):
         return [*HOST_MODULES, *(name for feature in self.options.features for name in EXTRA_MODULES.get(feature.partition("=")[0], ()))]
@@ -216,9 +227,12 @@ class Lab:
     def console_tail(self):
         try:
             with open(os.path.join(self.folder, "console"), encoding="utf-8", errors="replace") as file:
-                return "".join(file.readlines()[-12:])
+                lines = file.readlines()
         except FileNotFoundError:
             return "(no console)"
+        # A crash of the lab's own kernel is told from its first line on.
+        crash = next((index for index, line in enumerate(lines) if CRASH.search(line)), len(lines))
+        return "".join(lines[crash:crash + 60] if crash < len(lines) else lines[-12:])
 
     def wait(self, limit):
         """Returns the command's exit status; 124 at the deadline, as timeout(1) does."""

@@ -109,8 +109,8 @@ void SandboxCgroup::prepare_folder(const std::string& path) {
     return;
   }
   if (path.ends_with(kVcpuFolder)) {
+    // First, since a parent of threaded folders hands down only what works by thread (cpu, cpuset, pids).
     files_->write(path + "/cgroup.type", "threaded");
-    return;
   }
   files_->delegate(path.substr(0, path.rfind('/')));
 }
