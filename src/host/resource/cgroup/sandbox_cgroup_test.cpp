@@ -1,5 +1,6 @@
 #include "host/resource/cgroup/sandbox_cgroup.h"
 
+#include <algorithm>
 #include <sys/wait.h>
 
 #include <gmock/gmock.h>
