@@ -231,6 +231,18 @@ class Mounts(Volumes):
         container = Pod(self).sleeper(mounts=[{"containerPath": "/v", "hostPath": volume}])
         self.assertEqual(container.shell("cat /v/sub/file"), "inner")
 
+    def test_recursively_read_only(self):
+        """The handler's features say that it can, so the pod is taken; then nothing below is writable."""
+        if not harness.LAB.version.startswith("2"):
+            self.skipTest("only containerd 2.x knows such mounts: --containerd 2.3")
+        volume = self.place("volume")
+        os.mkdir(volume + "/sub")
+        self.mount("-t", "tmpfs", "tmpfs", volume + "/sub")
+        mount = {"containerPath": "/v", "hostPath": volume, "readonly": True, "recursiveReadOnly": True, "propagation": PRIVATE}
+        container = Pod(self).sleeper(mounts=[mount])
+        for attempt in ("touch /v/new", "touch /v/sub/new"):
+            self.assertIn("Read-only file system", container.exec("sh", "-c", attempt)[2], attempt)
+
     def _shared_volume(self):
         volume = self.place("volume")
         os.mkdir(volume + "/late")

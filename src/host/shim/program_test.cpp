@@ -1,4 +1,5 @@
 // The program as containerd calls it, with a sandbox in name only.
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -12,6 +13,11 @@
 #include <poll.h>
 #include <spawn.h>
 #include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
 
 #include "host/shim/address.h"
 #include "lib/fd/io.h"
@@ -154,7 +160,13 @@ TEST_F(Program, InfoIsWhatContainerdReads) {
   EXPECT_EQ(info.name(), "io.containerd.kata.v2");
   EXPECT_EQ(info.features().type_url(),
             "types.containerd.io/opencontainers/runtime-spec/1/features/Features");
-  EXPECT_TRUE(info.features().value().starts_with("{\"ociVersionMin\""));
+  const auto features = boost::json::parse(info.features().value()).as_object();
+  EXPECT_EQ(features.at("ociVersionMin").as_string(), "1.0.0");
+  const auto& words = features.at("mountOptions").as_array();
+  for (const char* word : {"bind", "ro", "rro", "rslave", "tmpcopyup"})
+    EXPECT_EQ(std::ranges::count(words, boost::json::value(word)), 1) << word;
+  EXPECT_EQ(features.at("hooks").as_array().size(), 6U);
+  EXPECT_EQ(features.at("linux").as_object().at("namespaces").as_array().size(), 6U);
 }
 
 TEST_F(Program, WrongFlagsFailWithTheReason) {

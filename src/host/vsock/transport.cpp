@@ -1,17 +1,20 @@
 #include "host/vsock/transport.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <utility>
+#include <vector>
 
 #include <unistd.h>
 
 #include "host/vsock/vhost_vsock.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
+#include "lib/text/split.h"
 
 namespace kata::vsock {
 namespace {
@@ -29,15 +32,18 @@ std::string find_device_program(const std::string& configured) {
                 "vsock device program " + configured + " not found (hypervisor.<name>.vsock_device_path)");
   }
   const fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path();
-  for (const fs::path& candidate :
-       {folder / kDeviceName, folder.parent_path() / "libexec" / kDeviceName,
-        fs::path("/usr/libexec") / kDeviceName, fs::path("/opt/kata/libexec") / kDeviceName}) {
-    if (fs::exists(candidate, error)) return candidate;
+  std::vector<fs::path> folders = {folder, folder.parent_path() / "libexec", "/usr/libexec",
+                                   "/opt/kata/libexec"};
+  // For a shim that lies apart from the rest of its installation (containerd's runtime_path).
+  const char* const path = std::getenv("PATH");
+  for (const std::string& item : split_words(path == nullptr ? "" : path, ':')) folders.emplace_back(item);
+  for (const fs::path& item : folders) {
+    if (fs::exists(item / kDeviceName, error)) return item / kDeviceName;
   }
-  throw Error(Code::kNotFound,
-              "this node has no /dev/vhost-vsock and " + std::string(kDeviceName) + " is neither in " +
-                  folder.string() +
-                  " nor in a libexec folder: install it or name it by hypervisor.<name>.vsock_device_path");
+  throw Error(Code::kNotFound, "this node has no /dev/vhost-vsock and " + std::string(kDeviceName) +
+                                   " is neither in " + folder.string() +
+                                   " nor in PATH nor in a libexec folder: install it or name it by "
+                                   "hypervisor.<name>.vsock_device_path");
 }
 
 // Bound here and handed over, so that the VMM can connect before the device process has come up.

@@ -119,6 +119,18 @@ std::string describe(const std::string& source, const std::string& target, const
 
 }  // namespace
 
+std::vector<std::string_view> mount_option_words() {
+  std::vector<std::string_view> words = {"tmpcopyup"};
+  const auto add = [&](const auto& table) {
+    for (const auto& entry : table) words.push_back(entry.word);
+  };
+  add(kFlagWords);
+  add(kPropagationWords);
+  add(kRecursiveWords);
+  std::ranges::sort(words);
+  return words;
+}
+
 MountOptions parse_mount_options(const std::vector<std::string>& words) {
   MountOptions options;
   for (const std::string& word : words) {

@@ -27,6 +27,8 @@ struct MountOptions {
 };
 // Later words win. Words that are no flag are data, in their order; "defaults" is nothing.
 MountOptions parse_mount_options(const std::vector<std::string>& options);
+// All words that are known, in alphabetical order.
+std::vector<std::string_view> mount_option_words();
 
 // mount(2). Throws Error "mounting <source> (<fstype>) on <target>: ...".
 void mount(const std::string& source, const std::string& target, const std::string& fstype,
