@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, BENCH)
 
-from kata_bench import disks, pod, pods, session, sizing, stats, table, timeline, ttrpc  # noqa: E402
+from kata_bench import bare, pod, pods, session, sizing, stats, table, timeline, ttrpc  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -179,17 +179,17 @@ class Pods(unittest.TestCase):
         self.assertEqual(pods.phases(log, "c"), {})
 
 
-class Disks(unittest.TestCase):
+class Bare(unittest.TestCase):
     def test_figures_among_other_lines(self):
         console = "[    0.1] virtio_blk virtio0: [vda] 131072\nRESULT 5321 412.5\n[    2.0] reboot: Power down\n"
-        self.assertEqual(disks.parse_reading(console), (5321.0, 412.5))
-        self.assertEqual(disks.parse_reading("900 12.0\n"), (900.0, 12.0))
+        self.assertEqual(bare.parse(console), (5321.0, 412.5))
+        self.assertEqual(bare.parse("900 12.0\n"), (900.0, 12.0))
         for text in ("", "RESULT\n", "1 2 3\n", "0 0.0\n", "disk_read: No such file\n"):
             with self.subTest(text), self.assertRaises(pod.BenchError):
-                disks.parse_reading(text)
+                bare.parse(text)
 
     def test_more_is_better(self):
-        good, bad = disks._ratio("r", [100, 101], [100, 100], "x"), disks._ratio("r", [80, 81], [100, 100], "x")
+        good, bad = bare.ratio("r", [100, 101], [100, 100], "x", (">=", 0.95)), bare.ratio("r", [80, 81], [100, 100], "x", (">=", 0.95))
         self.assertFalse(good.missed)
         self.assertTrue(bad.missed)
 

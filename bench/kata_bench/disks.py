@@ -1,15 +1,9 @@
 """Rows about disks: reads of a volume beside the same disk in a bare QEMU, the attach of one to a running pod, images of many layers."""
 
-import glob
 import os
 import subprocess
-import sys
 
-from . import pod, pods, stats
-
-sys.path.append(os.path.join(pod.REPO, "image"))
-from kata_image import cpio, modules  # noqa: E402
-from kata_node import paths  # noqa: E402
+from . import bare, pod, pods, stats
 
 GOAL_READ = (">=", 0.95)
 GOAL_LAYERS = ("<=", 1.10)
@@ -18,108 +12,27 @@ DISK_MEGABYTES = 64
 READ_SECONDS = 2
 MANY_LAYERS = 30
 
-_INIT = """#!/bin/busybox sh
-/bin/busybox mount -t devtmpfs dev /dev
-{modules}
-echo RESULT $(/disk_read /dev/vda {seconds})
-/bin/busybox poweroff -f
-"""
-
-
-def parse_reading(text):
-    """(operations per second, MB/s) of disk_read's line, wherever in the text it is."""
-    for line in text.splitlines():
-        words = line.removeprefix("RESULT ").split()
-        try:
-            operations, rate = map(float, words)
-        except ValueError:
-            continue
-        if operations > 0 and rate > 0:
-            return operations, rate
-    raise pod.BenchError(f"no figures of the disk in {text[-200:]!r}")
-
-
-def build_helper(folder):
-    target = os.path.join(folder, "disk-helper")
-    os.makedirs(target, exist_ok=True)
-    source = os.path.join(pod.REPO, "bench/guest/disk_read.cpp")
-    subprocess.run(["clang++-19", "-std=c++23", "-O2", "-static", "-s", "-o", os.path.join(target, "disk_read"), source], check=True)
-    return target
-
-
-class BareGuest:
-    """QEMU alone with one disk and the best flags for it; the guest reads it and ends."""
-
-    def __init__(self, folder, helper, qemu):
-        self._initrd = os.path.join(folder, "bare-initrd")
-        self._qemu = qemu
-        found = glob.glob(os.path.join(paths.cache(), "kernel/linux-image*/lib/modules/*"))
-        with open(os.path.join(paths.guest(), "kernel-release"), encoding="ascii") as file:
-            release = file.read().strip()
-        tree = next((modules.ModuleTree(path) for path in found if os.path.basename(path) == release), None)
-        if tree is None:
-            raise pod.BenchError(f"no modules of kernel {release} in the cache: run image/build")
-        with open(self._initrd, "wb") as file:
-            file.write(self._archive(tree, helper))
-
-    @staticmethod
-    def _archive(tree, helper):
-        archive = cpio.Archive()
-        for name in ("dev", "proc", "bin"):
-            archive.directory(name)
-        archive.char_device("dev/console", 5, 1)
-        for target, source in (("bin/busybox", "/bin/busybox"), ("disk_read", os.path.join(helper, "disk_read"))):
-            with open(source, "rb") as file:
-                archive.file(target, file.read(), 0o755)
-        lines = []
-        for name in tree.load_order(["virtio_blk"]):
-            archive.file(f"m/{name}.ko", tree.load(name)[1])
-            lines.append(f"/bin/busybox insmod /m/{name}.ko")
-        archive.file("init", _INIT.format(modules="\n".join(lines), seconds=READ_SECONDS).encode(), 0o755)
-        return archive.write()
-
-    def run(self, disk, aio):
-        """Takes machine, CPU and kernel words from the pod's QEMU, so that only the disk's path differs."""
-        words = [self._qemu[0], "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
-        for name in ("-accel", "-cpu", "-smp", "-kernel", "-bios"):
-            if name in self._qemu:
-                words += [name, pod.option(self._qemu, name)]
-        append = " ".join(word for word in pod.option(self._qemu, "-append").split() if not word.startswith("agent."))
-        words += ["-machine", "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off", "-m", "256M", "-initrd", self._initrd, "-append", append,
-                  "-serial", "stdio", "-object", "iothread,id=io", "-blockdev",
-                  f"driver=raw,node-name=d,read-only=on,file.driver=file,file.filename={disk},file.aio={aio}",
-                  "-device", "virtio-blk-pci,drive=d,iothread=io,disable-legacy=on"]
-        result = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                                timeout=120, check=False)
-        return parse_reading(result.stdout + result.stderr)
-
-
 def reads(subject, n, progress):
-    helper = build_helper(subject.folder)
+    helper = bare.build_helper(subject.folder, "disk_read")
     disk = os.path.join(subject.folder, "bench.img")
     with open(disk, "wb") as file:
         file.write(os.urandom(DISK_MEGABYTES << 20))
     with subject.pod() as sample:
         qemu = pod.command_line(sample.process("^qemu-system"))
-    bare = BareGuest(subject.folder, helper, qemu)
+    guest = bare.BareGuest(subject.folder, os.path.join(helper, "disk_read"), qemu, ["virtio_blk"], f"/disk_read /dev/vda {READ_SECONDS}")
     flags = ("--rm", "--mount", f"type=bind,src={helper},dst=/bench,options=rbind:ro", "--mount",
              f"type=bind,src={disk},dst=/dev/bench,options=rbind:ro:loop")
     config = subject.config_with({"enable_iothreads": True, "indep_iothreads": 1, "block_device_aio": "threads"})
     own, raw = [], []
     for number in range(n):
-        raw.append(bare.run(disk, "threads"))
-        own.append(parse_reading(subject.run("/bench/disk_read", "/dev/bench", str(READ_SECONDS), flags=flags,
+        raw.append(guest.run("-object", "iothread,id=io", "-blockdev",
+                             f"driver=raw,node-name=d,read-only=on,file.driver=file,file.filename={disk},file.aio=threads",
+                             "-device", "virtio-blk-pci,drive=d,iothread=io,disable-legacy=on"))
+        own.append(bare.parse(subject.run("/bench/disk_read", "/dev/bench", str(READ_SECONDS), flags=flags,
                                              config=config)[2].decode()))
         progress(f"reads of a disk {number + 1}/{n}")
-    return [_ratio("block.iops_ratio", [a for a, _ in own], [a for a, _ in raw], "operations a second"),
-            _ratio("block.seq_ratio", [b for _, b in own], [b for _, b in raw], "MB/s")]
-
-
-def _ratio(name, own, raw, unit):
-    ratios = [a / b for a, b in zip(own, raw)]
-    flags = ["noisy floor"] if stats.variation(raw) > stats.NOISY_FLOOR else []
-    return stats.Row(name, stats.median(own) / stats.median(raw), "ratio", len(own), stats.percentile(ratios, 1), None, GOAL_READ,
-                     stats.variation(own), flags, f"{stats.median(own):,.0f} against {stats.median(raw):,.0f} {unit}")
+    return [bare.ratio("block.iops_ratio", [a for a, _ in own], [a for a, _ in raw], "operations a second", GOAL_READ),
+            bare.ratio("block.seq_ratio", [b for _, b in own], [b for _, b in raw], "MB/s", GOAL_READ)]
 
 
 def attach(subject, n, progress):

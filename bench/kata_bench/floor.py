@@ -27,13 +27,11 @@ class BootFloor:
     def __init__(self, sample):
         self._qemu = pod.command_line(sample.process("^qemu-system"))
         self._virtiofsd = pod.command_line(sample.process("^virtiofsd"))
-        self._run_dir = os.path.dirname(_socket_of(self._qemu, "vhost-user-fs"))
+        self._run_dir = os.path.dirname(socket_of(self._qemu, "vhost-user-fs"))
         self._device = None  # with vhost-vsock there is no process
         if not isinstance(sample.guest_address, int):
             self._device = pod.command_line(sample.process("vsock"))
-        # The C virtiofsd has source=DIR among its -o options, the Rust one --shared-dir DIR.
-        match = re.search(r"(?:source=|--shared-dir[= ])(/[^, ]*)", " ".join(self._virtiofsd))
-        self._share = match[1] if match else None
+        self._share = shared_folder(self._virtiofsd)
         if re.search(r"\b(fds|vhostfds)=", " ".join(self._qemu)):
             raise pod.BenchError("the boot floor knows no network devices: their descriptors cannot be taken over")
 
@@ -75,10 +73,10 @@ class BootFloor:
                 return [word.replace(self._run_dir, folder) for word in words]
 
             qemu = moved(self._qemu)
-            children.append(self._start_helper(moved(self._virtiofsd), _socket_of(qemu, "vhost-user-fs"), sockets))
+            children.append(start_helper(moved(self._virtiofsd), socket_of(qemu, "vhost-user-fs"), sockets))
             if self._device:
                 device = moved(self._device)
-                children.append(self._start_helper(device, _socket_of(qemu, "vhost-user-vsock"), sockets))
+                children.append(start_helper(device, socket_of(qemu, "vhost-user-vsock"), sockets))
                 address = pod.option(device, "--uds", "--uds-path")
                 _wait_for_file(address, children)
             else:
@@ -94,29 +92,36 @@ class BootFloor:
                 one.close()
             shutil.rmtree(folder, ignore_errors=True)
 
-    @staticmethod
-    def _start_helper(words, path, sockets):
-        """Starts a helper that listens on `path`: by an inherited descriptor if the pod's had one, else it makes the socket itself."""
-        inherited = [index for index, word in enumerate(words) if re.fullmatch(r"--fd(=\d+)?", word)]
-        passed = []
-        if inherited:
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            listener.bind(path)
-            listener.listen(1)
-            sockets.append(listener)
-            passed = [listener.fileno()]
-            at = inherited[0]
-            if words[at] == "--fd":
-                words[at + 1] = str(passed[0])
-            else:
-                words[at] = f"--fd={passed[0]}"
-        child = subprocess.Popen(words, pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not inherited:
-            _wait_for_file(path, [child])
-        return child
+
+def shared_folder(virtiofsd):
+    """What a virtiofsd of this command line exports; None if it does not say."""
+    # The C one has source=DIR among its -o options, the Rust one --shared-dir DIR.
+    match = re.search(r"(?:source=|--shared-dir[= ])(/[^, ]*)", " ".join(virtiofsd))
+    return match[1] if match else None
 
 
-def _socket_of(qemu, device):
+def start_helper(words, path, sockets):
+    """Starts a helper that listens on `path`: by an inherited descriptor if the pod's had one, else it makes the socket itself."""
+    inherited = [index for index, word in enumerate(words) if re.fullmatch(r"--fd(=\d+)?", word)]
+    passed = []
+    if inherited:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(path)
+        listener.listen(1)
+        sockets.append(listener)
+        passed = [listener.fileno()]
+        at = inherited[0]
+        if words[at] == "--fd":
+            words[at + 1] = str(passed[0])
+        else:
+            words[at] = f"--fd={passed[0]}"
+    child = subprocess.Popen(words, pass_fds=passed, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if not inherited:
+        _wait_for_file(path, [child])
+    return child
+
+
+def socket_of(qemu, device):
     """Path of the socket of a vhost-user device in QEMU's arguments."""
     chardev = next(re.search(r"chardev=([^,]+)", word)[1] for word in qemu if word.startswith(device))
     return next(re.search(r"path=([^,]+)", word)[1] for word in qemu if word.startswith(f"socket,id={chardev},"))

@@ -1,5 +1,6 @@
 """Pods as a kubelet makes them, through containerd's CRI."""
 
+import json
 import os
 import time
 
@@ -62,6 +63,24 @@ class Life(Test):
         pod.sleeper()
         pod.stop()
         pod.remove()
+
+    @staticmethod
+    def _no_pod_left():
+        cri_harness.remove_all()  # it may have become one before the end of its client was heard of
+        return not cri_harness.shims()
+
+    def test_given_up_while_it_starts(self):
+        # Whoever asked for the pod goes away in the middle of it.
+        for seconds in (0.05, 0.5, 1.2):
+            with self.subTest(seconds), cri_harness.other_client() as other:
+                config = {"metadata": {"name": f"late-{seconds}", "uid": "u", "namespace": "default"}, "logDirectory": self.folder}
+                other.process.stdin.write("RunPodSandbox " + json.dumps({"config": config, "runtimeHandler": cri_harness.handler()}) + "\n")
+                other.process.stdin.flush()
+                time.sleep(seconds)
+                other.process.kill()
+                self.eventually(self._no_pod_left, "no shim is left", 15)
+        self.assertEqual(Pod(self).sleeper().shell("echo ok"), "ok\n")
+        self.eventually(lambda: len(cri_harness.shims()) == 1, "this pod's shim only", 15)
 
     def test_remove_a_container_that_runs(self):
         pod = Pod(self)
@@ -189,6 +208,11 @@ class Files(Test):
         self.assertIn("nameserver 192.0.2.53", container.shell("cat /etc/resolv.conf"))
         self.assertIn("options ndots:3", container.shell("cat /etc/resolv.conf"))
         self.assertIn("localhost", container.shell("cat /etc/hosts"))
+
+    def test_many_name_servers(self):
+        servers = [f"192.0.2.{number}" for number in range(1, 101)]
+        container = Pod(self, config={"dnsConfig": {"servers": servers, "searches": [], "options": []}}).sleeper()
+        self.assertEqual(container.shell("grep -c nameserver /etc/resolv.conf; tail -1 /etc/resolv.conf"), "100\nnameserver 192.0.2.100\n")
 
     def test_host_network_has_the_hosts_name(self):
         container = Pod(self, network=NODE).sleeper()

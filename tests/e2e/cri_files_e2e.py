@@ -5,11 +5,12 @@ import os
 import socket
 import subprocess
 
+import cri_harness
 import harness
 from cri_harness import Pod, Test, call, setUpModule, tearDownModule  # noqa: F401  (unittest looks for the module's two)
 from kata_node import cri
 
-PRIVATE, HOST_TO_CONTAINER = 0, 1
+PRIVATE, HOST_TO_CONTAINER, BIDIRECTIONAL = 0, 1, 2
 
 
 class Volumes(Test):
@@ -166,6 +167,8 @@ class Kubelet(Volumes):
         container = pod.sleeper(mounts=[{"containerPath": "/s", "hostPath": path}, {"containerPath": "/f", "hostPath": fifo},
                                         {"containerPath": "/dev/mynull", "hostPath": "/dev/null"}])
         self.assertEqual(container.shell("test -S /s && test -p /f && test -c /dev/mynull && echo x > /dev/mynull && echo ok"), "ok\n")
+        if harness.OPTIONS.runtime == harness.KATA:
+            self.eventually(lambda: f"{path} is a socket" in cri_harness.LAB.log_tail(200), "the warning that nobody can connect", 3)
 
     def test_shared_memory_and_its_users(self):
         pod = Pod(self)
@@ -262,6 +265,19 @@ class Mounts(Volumes):
         self.eventually(lambda: container.exec("cat", "/v/late/file")[1] == "late", "a later mount of the node", 3)
         subprocess.run(["umount", volume + "/late"], check=True)
         self.eventually(lambda: container.shell("ls /v/late") == "", "the end of that mount", 3)
+
+    @harness.kata_only
+    def test_propagation_both_ways_stops_at_the_guest(self):
+        # From the node as ever; what the container mounts is the guest's, and the node has no such mount.
+        volume = self._shared_volume()
+        pod = Pod(self, security={"privileged": True})
+        container = pod.sleeper(security={"privileged": True}, mounts=[{"containerPath": "/v", "hostPath": volume, "propagation": BIDIRECTIONAL}])
+        self.assertEqual(container.exec("mount", "-t", "tmpfs", "inside", "/v/late")[0], 0)
+        container.shell("echo x > /v/late/inside && umount /v/late")
+        self.assertEqual(os.listdir(volume + "/late"), [])
+        self._mount_late(volume)
+        self.eventually(lambda: container.exec("cat", "/v/late/file")[1] == "late", "a later mount of the node", 3)
+        subprocess.run(["umount", volume + "/late"], check=True)
 
     def test_no_propagation_to_the_node(self):
         volume = self._shared_volume()

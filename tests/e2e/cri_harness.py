@@ -1,6 +1,7 @@
 """What the tests of pods share: a private containerd with CRI, pods and containers as objects, a residue check by id."""
 
 import base64
+import contextlib
 import os
 import re
 import subprocess
@@ -64,6 +65,24 @@ def tearDownModule():
 
 def call(method, **request):
     return CLIENT.call(method, **request)
+
+
+@contextlib.contextmanager
+def other_client():
+    """A second client, to be killed."""
+    client = cri.Client(cri.client_program(paths.cache()), LAB.address)
+    try:
+        yield client
+    finally:
+        client.process.kill()
+        client.process.wait(10)
+        client.process.stdin.close()
+        client.process.stdout.close()
+
+
+def shims():
+    """Pids of the shims that serve this containerd."""
+    return [pid for program, pids in harness.processes_of(LAB.address).items() if program.startswith("containerd-shim") for pid in pids]
 
 
 def remove_all():

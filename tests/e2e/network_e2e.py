@@ -324,3 +324,11 @@ class OddNetworks(Network):
                                  flags=self.flags("--rm"))
         self.assertIn(b"65521\n1280\n", result.stdout)  # what a tap carries
         self.assertIn(b" 0% packet loss", result.stdout)
+
+    def test_address_family_that_the_guest_lacks(self):
+        self.add_veth()
+        config = self.config(("hypervisor.qemu", "kernel_params", "ipv6.disable=1"))
+        result = self.expect_run("sh", "-c", "ip -o addr show eth0; ping -c1 -W5 10.77.1.1", flags=self.flags("--rm"), config=config)
+        self.assertIn(b"10.77.1.2/24", result.stdout)
+        self.assertNotIn(b"inet6", result.stdout)
+        self.assertIn(b" 0% packet loss", result.stdout)

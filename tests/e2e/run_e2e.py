@@ -59,6 +59,18 @@ class Run(Test):
         with open(os.path.join(source, "out"), encoding="ascii") as file:
             self.assertEqual(file.read(), "back\n")
 
+    def test_read_only_all_the_way_down(self):
+        source = os.path.join(self.folder, "outer")
+        os.makedirs(os.path.join(source, "inner"))
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", os.path.join(source, "inner")], check=True)
+        try:
+            mount = f"type=bind,src={source},dst=/data,options=rbind:ro:rro"
+            result = self.expect_run("sh", "-c", "for d in /data /data/inner; do touch $d/x 2>&1 | grep -c 'Read-only file system'; done",
+                                     flags=("--rm", "--mount", mount))
+            self.assertEqual(result.stdout, b"1\n1\n")
+        finally:
+            subprocess.run(["umount", "-l", os.path.join(source, "inner")], check=True)
+
     def test_tmpfs_mount(self):
         mount = "type=tmpfs,src=tmpfs,dst=/scratch,options=size=1m"
         result = self.expect_run("sh", "-c", "df -k /scratch | tail -n1", flags=("--rm", "--mount", mount))

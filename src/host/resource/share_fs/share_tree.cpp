@@ -14,6 +14,7 @@
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
+#include "lib/log/log.h"
 
 namespace kata::share_fs {
 namespace {
@@ -123,6 +124,10 @@ void ShareTree::bind(const std::string& source, const std::string& name, Access 
   const std::string target = host_path(name);
   struct stat info{};
   if (::stat(source.c_str(), &info) != 0) throw_errno("sharing " + source + " with the guest");
+  if (S_ISSOCK(info.st_mode)) {
+    log::warning(source +
+                 " is a socket: the guest sees it and nobody there can connect to it, it is the node's");
+  }
   const std::string parent = target.substr(0, target.rfind('/'));
   if (::mkdir(parent.c_str(), 0755) != 0 && errno != EEXIST) throw_errno("making folder " + parent);
   if (S_ISDIR(info.st_mode)) {
