@@ -131,7 +131,7 @@ class Session:
         return self.each(lambda subject: ways.tcp(subject, max(1, self.n // 3), self.progress))
 
     def share(self):
-        return self.each(lambda subject: ways.files(subject, max(1, self.n // 3), self.progress))
+        return self.each(lambda subject: ways.files(subject, max(1, self.n // 7), self.progress))
 
     def not_yet(self):
         rows = [stats.skipped("shim.container_kib", "not measured yet", "KiB"),
