@@ -2,15 +2,19 @@
 
 import base64
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import urllib.parse
 
 import harness
 from harness import kata_only
 from kata_node import image
+from shim_driver import ShimDriver
+from task_client import Task
 
 DIRECT_VOLUMES = "/run/kata-containers/shared/direct-volumes"
 
@@ -206,7 +210,14 @@ class Volumes(Disks):
         self.direct_volume(torn, '{"volume-type": "directvol", ')
         served = os.path.join(self.folder, "served")
         self.direct_volume(served, '{"volume-type": "spdkvol", "device": "/tmp/s", "fstype": "ext4"}')
+        used = self.image("used.img")
+        holder = open(used, "rb")  # as another sandbox's VM
+        self.addCleanup(holder.close)
+        fcntl.flock(holder, fcntl.LOCK_SH)
         for name, words, mount in (
+                ("in use elsewhere", f"disk {used} is in use by another sandbox", f"type=ext4,src={used},dst=/data,options=loop"),
+                ("a folder", f"disk {self.folder} is a folder", f"type=ext4,src={self.folder},dst=/data,options=loop"),
+                ("missing", "no-such.img", f"type=ext4,src={self.folder}/no-such.img,dst=/data,options=loop"),
                 ("smaller than its file system", "its ext4 file system", f"type=bind,src={self.loop(small)},dst=/data,options=rbind"),
                 ("no file system", "no known file system", f"type=bind,src={self.loop(blank)},dst=/data,options=rbind"),
                 ("another file system", "has no xfs file system but ext4", f"type=xfs,src={self.image('e.img')},dst=/data,options=loop"),
@@ -248,6 +259,40 @@ class Volumes(Disks):
             "--rm", "--mount", f"type=bind,src={self.loop(second)},dst=/two,options=rbind", "--mount",
             f"type=ext4,src={first},dst=/one,options=loop:ro"))
         self.assertEqual(result.stdout, b"1\n2\n")
+
+
+@kata_only
+class Rootfs(ShimDriver, Disks):
+    """Root file systems by block that the snapshotters here do not hand over."""
+
+    def busybox_image(self):
+        content = os.path.join(self.folder, "root")
+        for name in ("bin", "dev", "proc", "sys", "etc", "run"):
+            os.makedirs(os.path.join(content, name))
+        shutil.copy(shutil.which("busybox"), os.path.join(content, "bin/busybox"))
+        os.symlink("busybox", os.path.join(content, "bin/sh"))
+        path = os.path.join(self.folder, "root.img")
+        with open(path, "wb") as file:
+            file.truncate(16 << 20)
+        subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", content, path], check=True)
+        return path
+
+    def test_read_only_disk(self):
+        """Below a writable root there is an overlay in the guest, and the disk stays as it is; a read-only root is the disk itself."""
+        image = self.busybox_image()
+        before = self.hash(image)
+        script = "busybox grep ' / ' /proc/mounts; echo x 2>/dev/null > /new; busybox ls /new; busybox cat /sys/block/vda/ro"
+        for readonly, wanted in ((False, r"overlay / overlay rw.*\n/new\n1\n$"), (True, r"/dev/vda / ext4 ro.*\n(.*No such file.*\n)?1\n$")):
+            with self.subTest(readonly=readonly):
+                self.make_bundle("sh", "-c", script, root={"path": "rootfs", "readonly": readonly})
+                with Task(self.start_shim(), timeout=60) as task:
+                    self.run_to_start(task, ("ext4", image, ("loop", "ro")))
+                    self.ok(task, "Wait", {1: self.name})
+                    self.end(task)
+                with open(self.output, encoding="ascii") as file:
+                    self.assertRegex(file.read(), wanted)
+                os.unlink(self.output)
+        self.assertEqual(self.hash(image), before)
 
 
 @kata_only

@@ -1,71 +1,26 @@
 """A stand-in for CRI-O, whose way of calling a shim is its own: no containerd address, no events, no `delete`, a root file system
 that is mounted already, a file in the bundle for what was killed for lack of memory."""
 
-import json
 import os
-import subprocess
 
 import harness
-from harness import IMAGE, Test, kata_only, paths
-from task_client import Task, any_of, encode, process
+from harness import IMAGE, Test, kata_only
+from shim_driver import ShimDriver
+from task_client import Task, process
 
 RUNNING, STOPPED = 2, 3
 
 
 @kata_only
-class Crio(Test):
+class Crio(ShimDriver, Test):
     def setUp(self):
         super().setUp()
-        self.bundle = os.path.join(self.folder, "bundle")
         self.rootfs = os.path.join(self.bundle, "rootfs")
-        os.makedirs(self.rootfs)
         harness.LAB.ctr("image", "mount", "--rw", IMAGE, self.rootfs, check=True)
-        self.addCleanup(subprocess.run, ["rm", "-rf", self.bundle], check=False)
 
     def tearDown(self):
         harness.LAB.ctr("image", "unmount", "--rm", self.rootfs)
         super().tearDown()
-
-    def make_bundle(self, *command, memory=None):
-        spec = json.loads(harness.LAB.ctr("oci", "spec", check=True).stdout)
-        spec["root"] = {"path": self.rootfs}
-        spec["process"].update(args=list(command), terminal=False, env=["PATH=/bin"])
-        spec["linux"]["cgroupsPath"] = f"/kata-lab/{self.name}"
-        if memory:
-            spec["linux"].setdefault("resources", {})["memory"] = {"limit": memory, "swap": memory}
-        with open(os.path.join(self.bundle, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(spec, file)
-
-    def start_shim(self):
-        """Returns the address that the shim prints; its standard error must stay empty."""
-        environment = {"PATH": os.environ["PATH"], "TTRPC_ADDRESS": "", "GRPC_ADDRESS": ""}
-        command = [os.path.join(paths.binaries(), "containerd-shim-kata-v2"), "-namespace", "default", "-address", "", "-publish-binary",
-                   "crio", "-id", self.name, "start"]
-        result = subprocess.run(command, cwd=self.bundle, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=20,
-                                check=False)
-        self.assertEqual((result.returncode, result.stderr), (0, b""))
-        with open(os.path.join(self.bundle, "address"), encoding="utf-8") as file:
-            self.assertEqual(file.read(), result.stdout.decode())
-        return result.stdout.decode()
-
-    def run_to_start(self, task):
-        self.output = os.path.join(self.folder, "output")
-        options = any_of("runtimeoptions.v1.Options", encode({2: self.config()}))
-        create = {1: self.name, 2: self.bundle, 6: "file://" + self.output, 10: options}
-        self.ok(task, "Create", create)
-        self.ok(task, "Start", {1: self.name})
-
-    def ok(self, task, method, fields):
-        code, message, answer = task.call(method, fields)
-        self.assertEqual(code, "OK", f"{method}: {message}")
-        return answer
-
-    def end(self, task):
-        self.ok(task, "Delete", {1: self.name})
-        task.send("Shutdown", {1: self.name})
-        with self.assertRaises(ConnectionError):
-            while True:
-                task.receive()
 
     def test_life_of_a_container(self):
         self.make_bundle("sh", "-c", "echo hello; exec sleep 1000")
@@ -100,13 +55,9 @@ class Crio(Test):
     def test_failed_create_leaves_nothing(self):
         self.make_bundle("no-such-command")
         with Task(self.start_shim(), timeout=60) as task:
-            options = any_of("runtimeoptions.v1.Options", encode({2: self.config()}))
-            code, message, _ = task.call("Create", {1: self.name, 2: self.bundle, 10: options})
+            code, message, _ = task.call("Create", self.create_fields())
             if code == "OK":
                 code, message, _ = task.call("Start", {1: self.name})
                 task.call("Delete", {1: self.name})
             self.assertIn("no-such-command", message)
-            task.send("Shutdown", {1: self.name})
-            with self.assertRaises(ConnectionError):
-                while True:
-                    task.receive()
+            self.leave(task)

@@ -1,8 +1,10 @@
-#include <algorithm>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
 #include "guest/storage/handlers.h"
 #include "guest/storage/mount_step.h"
 #include "lib/error/error.h"
+#include "lib/linux/mount.h"
 
 namespace kata::storage {
 namespace {
@@ -21,9 +23,14 @@ Awaitable<> attach_overlay(const Storage& storage, const Context& context, Attac
     if (context.container_id.empty())
       throw Error(Code::kInvalidArgument,
                   "storage option " + std::string(kReadWrite) + ": only for containers");
-    const std::string base = "/run/kata-containers/" + context.container_id;
-    make_directories(base + "/fs", made);
-    make_directories(base + "/work", made);
+    // In a mount of its own: with it goes what was written.
+    const std::string base = "/run/kata-containers/" + context.container_id + "/overlay-rw";
+    make_directories(base, made);
+    kernel::mount("tmpfs", base, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+    made.mounts.push_back(base);
+    for (const char* name : {"/fs", "/work"}) {
+      if (::mkdir((base + name).c_str(), 0755) != 0) throw_errno("making " + base + name);
+    }
     options.push_back("upperdir=" + base + "/fs");
     options.push_back("workdir=" + base + "/work");
   }

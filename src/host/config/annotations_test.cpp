@@ -96,6 +96,7 @@ TEST_F(AnnotationsTest, BadValuesAreErrors) {
       {"negative", "hypervisor.indep_iothreads", "-1", "expected a number from 0 to 4294967295, found -1"},
       {"enum", "hypervisor.shared_fs", "9p", "\"9p\" is not allowed; expected none, virtio-fs"},
       {"sector", "hypervisor.blk_logical_sector_size", "3", "power of two"},
+      {"sector of 513", "hypervisor.blk_logical_sector_size", "513", "power of two"},
       {"ports", "hypervisor.pcie_root_port", "17", "must not be above 16, found 17"},
       {"vcpus", "hypervisor.default_vcpus", "257", "257 is more than the 256 that qemu can have"},
       {"vcpus text", "hypervisor.default_vcpus", "many", "expected a number"},

@@ -13,7 +13,7 @@ namespace kata::device {
 inline constexpr const char* kGuestDiskFolder = "/run/kata-containers/sandbox/storage/";
 
 struct ContainerDisks {
-  // `storage` lacks driver and source until the disk is plugged.
+  // `storage` lacks driver and source until the disk is plugged. No disk = it lies over others before it.
   struct OnDisk {
     std::string disk;
     agent::Storage storage;

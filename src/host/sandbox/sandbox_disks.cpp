@@ -30,7 +30,11 @@ Awaitable<> SandboxImpl::claim_disks(std::shared_ptr<Container> container) {
     case rootfs::Kind::kFolder:
       break;
     case rootfs::Kind::kBlock:
-      rootfs::claim_block_rootfs(target.rootfs.front(), target.id, *disks_, target.disks);
+      rootfs::claim_block_rootfs(target.rootfs.front(), target.id,
+                                 target.spec.root && target.spec.root->readonly
+                                     ? rootfs::RootAccess::kReadOnly
+                                     : rootfs::RootAccess::kReadWrite,
+                                 *disks_, target.disks);
       break;
     case rootfs::Kind::kLayers:
       rootfs::claim_layered_rootfs(target.rootfs, target.id, *disks_, target.disks);
@@ -44,10 +48,12 @@ Awaitable<> SandboxImpl::claim_disks(std::shared_ptr<Container> container) {
 
 Awaitable<> SandboxImpl::plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup) {
   for (device::ContainerDisks::OnDisk& entry : target->disks.storages) {
-    const device::GuestAddress address = co_await disks_->plug(entry.disk);
     agent::Storage storage = entry.storage;
-    storage.driver = address.driver;
-    storage.source = address.source;
+    if (!entry.disk.empty()) {
+      const device::GuestAddress address = co_await disks_->plug(entry.disk);
+      storage.driver = address.driver;
+      storage.source = address.source;
+    }
     setup.storages.push_back(std::move(storage));
   }
   for (const device::ContainerDisks::Node& node : target->disks.nodes) {

@@ -24,6 +24,16 @@ bool is_layers(const std::vector<MountRequest>& mounts) {
   return mounts.size() >= 2 && erofs && overlay;
 }
 
+// Over what is mounted at `lower`. The agent adds the upper folder.
+agent::Storage writable_overlay(const std::string& lower, const std::string& mount_point) {
+  return {.driver = "overlayfs",
+          .driver_options = {},
+          .source = "overlay",
+          .fstype = "overlay",
+          .options = {"lowerdir=" + lower, "io.katacontainers.fs-opt.overlay-rw"},
+          .mount_point = mount_point};
+}
+
 }  // namespace
 
 Kind classify(const std::vector<MountRequest>& mounts) {
@@ -38,7 +48,7 @@ std::string guest_rootfs_path(const std::string& container_id) {
   return std::string(device::kGuestDiskFolder) + "rootfs-" + container_id;
 }
 
-void claim_block_rootfs(const MountRequest& mount, const std::string& container_id,
+void claim_block_rootfs(const MountRequest& mount, const std::string& container_id, RootAccess root,
                         device::DiskManager& disks, device::ContainerDisks& to) {
   const auto access = has_option(mount, "ro") ? device::Access::kReadOnly : device::Access::kReadWrite;
   std::string type = mount.type;
@@ -54,7 +64,16 @@ void claim_block_rootfs(const MountRequest& mount, const std::string& container_
   // A snapshot of an XFS has the same UUID as the one it was made from.
   if (type == "xfs" && !has_option(mount, "nouuid")) storage.options.emplace_back("nouuid");
   to.rootfs = storage.mount_point;
+  if (!disks.is_readonly(id) || root == RootAccess::kReadOnly) {
+    to.storages.push_back({.disk = id, .storage = std::move(storage)});
+    return;
+  }
+  storage.mount_point += "-disk";
+  // Also where only the device says so.
+  if (!has_option(mount, "ro")) storage.options.emplace_back("ro");
+  agent::Storage overlay = writable_overlay(storage.mount_point, to.rootfs);
   to.storages.push_back({.disk = id, .storage = std::move(storage)});
+  to.storages.push_back({.disk = {}, .storage = std::move(overlay)});
 }
 
 }  // namespace kata::rootfs

@@ -25,8 +25,12 @@ Kind classify(const std::vector<MountRequest>& mounts);
 // Guest path of a container's root file system on disks.
 std::string guest_rootfs_path(const std::string& container_id);
 
-// Claims the disk of a kBlock list and adds its storage.
-void claim_block_rootfs(const MountRequest& mount, const std::string& container_id,
+// Whether the container's spec lets it write to its root file system.
+enum class RootAccess { kReadOnly, kReadWrite };
+
+// Claims the disk of a kBlock list and adds its storage. A disk that cannot be written below a root file
+// system that can gets an overlay in the guest, whose upper folder is the guest's memory.
+void claim_block_rootfs(const MountRequest& mount, const std::string& container_id, RootAccess root,
                         device::DiskManager& disks, device::ContainerDisks& to);
 
 }  // namespace kata::rootfs

@@ -34,9 +34,9 @@ class BlockRootfsTest : public testing::Test {
   MountRequest image(const std::string& type, std::vector<std::string> options) const {
     return {.type = type, .source = dir_ + "/" + type, .target = {}, .options = std::move(options)};
   }
-  device::ContainerDisks claim(const MountRequest& mount) {
+  device::ContainerDisks claim(const MountRequest& mount, RootAccess root = RootAccess::kReadWrite) {
     device::ContainerDisks disks;
-    claim_block_rootfs(mount, "c1", manager_, disks);
+    claim_block_rootfs(mount, "c1", root, manager_, disks);
     return disks;
   }
 
@@ -78,6 +78,28 @@ TEST_F(BlockRootfsTest, TheGuestMountsIt) {
   EXPECT_EQ(disks.storages[0].storage.mount_point, "/run/kata-containers/sandbox/storage/rootfs-c1");
   EXPECT_EQ(disks.rootfs, disks.storages[0].storage.mount_point);
   EXPECT_FALSE(manager_.is_readonly("drive-0"));
+}
+
+TEST_F(BlockRootfsTest, ReadOnlyDiskBelowAWritableRoot) {
+  const device::ContainerDisks disks = claim(image("ext4", {"loop", "ro"}));
+  ASSERT_EQ(disks.storages.size(), 2U);
+  const agent::Storage &disk = disks.storages[0].storage, &overlay = disks.storages[1].storage;
+  EXPECT_EQ(disk.mount_point, "/run/kata-containers/sandbox/storage/rootfs-c1-disk");
+  EXPECT_THAT(disk.options, ElementsAre("ro"));
+  EXPECT_EQ(disks.storages[1].disk, "");
+  EXPECT_EQ(overlay.driver, "overlayfs");
+  EXPECT_THAT(overlay.options,
+              ElementsAre("lowerdir=" + disk.mount_point, "io.katacontainers.fs-opt.overlay-rw"));
+  EXPECT_EQ(overlay.mount_point, disks.rootfs);
+  EXPECT_EQ(disks.rootfs, "/run/kata-containers/sandbox/storage/rootfs-c1");
+}
+
+TEST_F(BlockRootfsTest, ReadOnlyRootNeedsNoOverlay) {
+  const device::ContainerDisks disks = claim(image("ext4", {"loop", "ro"}), RootAccess::kReadOnly);
+  ASSERT_EQ(disks.storages.size(), 1U);
+  EXPECT_EQ(disks.storages[0].storage.mount_point, disks.rootfs);
+  EXPECT_THAT(claim(image("xfs", {"loop"}), RootAccess::kReadOnly).storages, testing::SizeIs(1))
+      << "the disk is as it was handed over";
 }
 
 TEST_F(BlockRootfsTest, XfsSnapshotsHaveOneUuid) {

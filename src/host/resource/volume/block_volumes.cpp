@@ -24,8 +24,9 @@ bool is_disk_type(std::string_view type) {
 // "" = the type that the disk has.
 bool is_disk(const oci::Mount& mount) {
   if (!is_bind(mount) && !is_disk_type(mount.type)) return false;
-  return device::is_block_node(mount.source) ||
-         (has_option(mount, "loop") && device::is_regular_file(mount.source));
+  if (device::is_block_node(mount.source)) return true;
+  // What is to be a disk and is none is said here, by name, rather than by the guest's mount.
+  return has_option(mount, "loop") && (!is_bind(mount) || device::is_regular_file(mount.source));
 }
 
 bool is_raw(const oci::Mount& mount) {
