@@ -170,10 +170,10 @@ class Life(Test):
         container.finished()
         self.eventually(lambda: pod.state() == "NOTREADY", "pod not ready")
 
-    def test_ten_containers(self):
+    def test_thirty_containers(self):
         pod = Pod(self)
-        containers = [pod.sleeper(name=f"c{number}") for number in range(10)]
-        self.assertEqual([c.shell("hostname") for c in containers], ["podhost\n"] * 10)
+        containers = [pod.sleeper(name=f"c{number}") for number in range(30)]
+        self.assertEqual([c.shell("hostname") for c in containers], ["podhost\n"] * 30)
 
 
 class Streams(Test):

@@ -12,8 +12,7 @@ namespace {
 
 constexpr const char* kFeaturesType = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
-constexpr const char* kHooks =
-    R"(["createContainer","createRuntime","poststart","poststop","prestart","startContainer"])";
+constexpr const char* kHooks = R"(["createRuntime","poststart","poststop","prestart","startContainer"])";
 
 // Only what a container in a guest really gets: user namespaces and id-mapped mounts are absent on purpose,
 // so that containerd refuses such pods early instead of running them without.
