@@ -3,7 +3,9 @@
 import os
 import time
 
-from . import pod, stats
+from . import pod, pods, stats
+
+CONTAINERS = 50
 
 
 def exec_steps(subject, steps, count, progress):
@@ -20,6 +22,23 @@ def exec_steps(subject, steps, count, progress):
                       note=f"median of the last {count} execs less that of the first; slope {stats.slope(times) * 1000:.3f} ms per 1000"),
             stats.Row("growth.exec_kib", sizes[-1][1] - sizes[0][1], "KiB", steps * count,
                       note=f"shim's PSS; slope {stats.slope(sizes) * 1000:.1f} KiB per 1000 execs")]
+
+
+def container_steps(subject, count, progress):
+    """Time and memory per further container of one pod, up to `count`: each is created, started and stays."""
+    times, sizes = [], []
+    with pods.Node(subject) as node, node.running("kata") as (config, identity, _):
+        shim = pod.Running(identity).process(pod.SHIM)
+        for number in range(1, count + 1):
+            times.append((number, node.start_container(config, identity, f"c{number}", ("sleep", "100000")) * 1000))
+            sizes.append((number, pod.memory(shim)))
+            if number % 10 == 0 or number == count:
+                progress(f"{number}/{count} containers in a pod")
+    if count < 2:
+        return [stats.skipped(name, "one container has no slope") for name in ("growth.containers", "shim.container_kib")]
+    return [stats.Row("growth.containers", stats.slope(times), "ms", count,
+                      note=f"create and start per container that already runs (slope); first {times[0][1]:.0f} ms, last {times[-1][1]:.0f} ms"),
+            stats.Row("shim.container_kib", stats.slope(sizes), "KiB", count, note="shim's PSS per further container (slope)")]
 
 
 def pod_steps(subject, limit, progress):

@@ -117,9 +117,7 @@ def draw(subject, path):
             first = time.time()
             found = pod.processes_of(name)
             shim_started = _process_started(min(found[pod.SHIM]))
-            uds = next(words[words.index("--uds") + 1] for group in found.values() for pid in group
-                       if "--uds" in (words := pod.command_line(pid)))
-            with ttrpc.Agent(uds) as agent:
+            with ttrpc.Agent(pod.guest_address(name)) as agent:
                 stamps = agent.call("BootTimes", service="katacpp.agent.v1.Extra")
         finally:
             subject.lab.ctr("task", "kill", "-s", "KILL", name)
