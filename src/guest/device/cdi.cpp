@@ -5,9 +5,8 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
+#include "guest/device/node_numbers.h"
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -84,21 +83,12 @@ Specs read_specs(const std::string& folder, std::vector<std::string>& passed_ove
   return specs;
 }
 
-struct NodeNumbers {
-  std::string type;
-  int64_t major = 0, minor = 0;
-};
-
 NodeNumbers numbers_of(const oci::CdiNode& node, const DeviceTree& tree) {
   if (!node.type.empty() && node.major && node.minor)
     return {.type = node.type, .major = *node.major, .minor = *node.minor};
   std::string path = node.host_path.empty() ? node.path : node.host_path;
   if (path.starts_with("/dev/")) path = tree.dev + path.substr(4);
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) throw_errno("CDI device node " + path);
-  return {.type = S_ISBLK(info.st_mode) ? "b" : "c",
-          .major = static_cast<int64_t>(major(info.st_rdev)),
-          .minor = static_cast<int64_t>(minor(info.st_rdev))};
+  return with_context("CDI device", [&] { return numbers_of_node(path); });
 }
 
 void add_node(const oci::CdiNode& node, const DeviceTree& tree, oci::Linux& config) {

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <set>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
+#include "guest/device/node_numbers.h"
 #include "guest/device/vfio.h"
 #include "lib/error/error.h"
 
@@ -15,17 +15,12 @@ namespace {
 
 constexpr uint32_t kDefaultMode = 0666;
 
-struct Numbers {
-  std::string type;
-  int64_t major = 0, minor = 0;
-};
-
 // One node of the spec that gets the guest's numbers.
 struct Change {
   oci::Device* node;
   // Where the node lies in the container.
   std::string path;
-  Numbers before, after;
+  NodeNumbers before, after;
 };
 
 [[noreturn]] void refuse(const Device& device, const std::string& why) {
@@ -57,15 +52,7 @@ void check(const Device& device) {
     refuse(device, "container_path is empty");
 }
 
-Numbers numbers_of_node(const std::string& node) {
-  struct stat info{};
-  if (::stat(node.c_str(), &info) != 0) throw_errno("looking at " + node);
-  return {.type = S_ISBLK(info.st_mode) ? "b" : "c",
-          .major = static_cast<int64_t>(major(info.st_rdev)),
-          .minor = static_cast<int64_t>(minor(info.st_rdev))};
-}
-
-bool is_for(const oci::DeviceCgroupRule& rule, const Numbers& numbers) {
+bool is_for(const oci::DeviceCgroupRule& rule, const NodeNumbers& numbers) {
   return rule.major == numbers.major && rule.minor == numbers.minor &&
          (rule.type == numbers.type || rule.type == "a" || rule.type.empty());
 }

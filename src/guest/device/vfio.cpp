@@ -4,10 +4,10 @@
 #include <cctype>
 #include <filesystem>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <unistd.h>
 
+#include "guest/device/node_numbers.h"
 #include "guest/device/pci_path.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
@@ -170,18 +170,20 @@ void add_infiniband_nodes(oci::Linux& config, const DeviceTree& tree) {
     if (::stat(entry.path().c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) continue;
     const std::string path = "/dev/infiniband/" + entry.path().filename().string();
     if (std::ranges::find(config.devices, path, &oci::Device::path) != config.devices.end()) continue;
-    const auto major_number = static_cast<int64_t>(major(info.st_rdev));
-    const auto minor_number = static_cast<int64_t>(minor(info.st_rdev));
+    const NodeNumbers numbers = numbers_of(info);
     config.devices.push_back({.path = path,
-                              .type = "c",
-                              .major = major_number,
-                              .minor = minor_number,
+                              .type = numbers.type,
+                              .major = numbers.major,
+                              .minor = numbers.minor,
                               .file_mode = info.st_mode & 07777,
                               .uid = info.st_uid,
                               .gid = info.st_gid});
     if (!config.resources) config.resources.emplace();
-    config.resources->devices.push_back(
-        {.allow = true, .type = "c", .major = major_number, .minor = minor_number, .access = "rwm"});
+    config.resources->devices.push_back({.allow = true,
+                                         .type = numbers.type,
+                                         .major = numbers.major,
+                                         .minor = numbers.minor,
+                                         .access = "rwm"});
   }
 }
 

@@ -130,7 +130,8 @@ struct BlockSettings {
   std::string driver = "virtio-blk-pci";
   bool enable_iothreads = false;
   uint32_t indep_iothreads = 0;
-  // "threads", "native", "io_uring"; empty = the VMM's own choice.
+  // "threads", "native" (only with cache_direct), "io_uring"; empty = the VMM's own choice. What works here
+  // is chosen by host/device/aio.h.
   std::string aio = {};
   bool cache_direct = false;
   bool cache_no_flush = false;

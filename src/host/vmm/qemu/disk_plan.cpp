@@ -48,18 +48,13 @@ void add_sets(DiskPlan& plan, const DiskSpec& disk) {
   plan.sets.push_back({.number = base, .fd = plan.descriptor.get(), .opaque = owner + "vmdk-descriptor"});
 }
 
-// aio=native needs the page cache out of the way; QEMU would refuse it otherwise.
-std::string aio_of(const BlockSettings& block) {
-  return block.aio == "native" && !block.cache_direct ? "threads" : block.aio;
-}
-
 json::object protocol_node(const DiskPlan& plan, const DiskSpec& disk, const BlockSettings& block) {
   json::object node;
   const bool device = disk.backing == DiskSpec::Backing::kBlockDevice && disk.extents.empty();
   node["driver"] = device ? "host_device" : "file";
   node["filename"] = plan.sets.empty() ? disk.path : set_path(disk.number * kSetsPerDisk);
   node["read-only"] = disk.readonly;
-  if (const std::string aio = aio_of(block); !aio.empty() && disk.extents.empty()) node["aio"] = aio;
+  if (!block.aio.empty() && disk.extents.empty()) node["aio"] = block.aio;
   if (!disk.readonly) node["discard"] = "unmap";
   return node;
 }

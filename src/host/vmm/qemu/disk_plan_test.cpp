@@ -73,7 +73,6 @@ TEST(DiskPlan, EachSettingShows) {
       {"cold scsi", [](auto& d, auto&) { d.scsi = ScsiPlace{.controller = "scsi0", .target = 0, .lun = 1}; },
        R"("scsi-id":0,"lun":1)", "share-rw", PlugTime::kBeforeStart},
       {"io_uring", [](auto&, auto& b) { b.aio = "io_uring"; }, R"("aio":"io_uring")"},
-      {"native with the page cache", [](auto&, auto& b) { b.aio = "native"; }, R"("aio":"threads")"},
       {"native", [](auto&, auto& b) { b.aio = "native", b.cache_direct = true; },
        R"("aio":"native","discard":"unmap","cache":{"direct":true,"no-flush":false})"},
       {"no flush", [](auto&, auto& b) { b.cache_no_flush = true; },
