@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import urllib.parse
@@ -338,6 +339,46 @@ class Snapshotters(Disks):
                          "ls /many | wc -l; cat /many/0 /many/116; ls /sys/block | grep -c vd; ls -d /sys/block/vd*/vd* | wc -l"]
                 result = harness.LAB.ctr(*words, timeout=120)
                 self.assertEqual(result.stdout.split(), [b"117", b"0", b"116", b"2", b"120"], result.stderr[-600:])
+
+    def layer_files(self, count):
+        """The layer files of the image with that many layers, the topmost first."""
+        lines = [line.split() for line in harness.LAB.ctr("snapshots", "--snapshotter", "erofs", "ls", check=True).stdout.decode().splitlines()[1:]]
+        parents = {words[0]: words[1] if len(words) == 3 else "" for words in lines if words[-1] == "Committed"}
+
+        def depth(key):
+            return 1 + depth(parents[key]) if key else 0
+
+        top = next(key for key in parents if depth(key) == count and key not in parents.values())
+        view = self.name + "-view"
+        shown = harness.LAB.ctr("snapshots", "--snapshotter", "erofs", "view", "--target", "/x", view, top, check=True).stdout.decode()
+        harness.LAB.ctr("snapshots", "--snapshotter", "erofs", "rm", view, check=True)
+        return re.findall(r"\S+/layer\.erofs", shown)
+
+    def test_merged_metadata(self):
+        """Layers whose metadata lies merged in a file of its own are one file system in the guest, without partitions and lower folders."""
+        flags = self.erofs()
+        name = "localhost/kata-layers-merged:latest"
+        archive = os.path.join(self.folder, "merged.tar")
+        with open(archive, "wb") as file:
+            file.write(image.build(name, further_layers=2))
+        harness.LAB.ctr("image", "import", archive, check=True, timeout=120)
+        self.addCleanup(harness.LAB.ctr, "image", "rm", "--sync", name)
+
+        def run(suffix):
+            words = ["run", "--runtime", harness.KATA, "--runtime-config-path", self.config(), *flags, name, self.name + suffix, "sh", "-c",
+                     "cat /layers/* /many/0 /many/1; ls /layers; echo x > /layers/kept; ls -d /sys/block/vd*/vd* 2>/dev/null | wc -l"]
+            result = harness.LAB.ctr(*words, timeout=60)
+            self.assertEqual(result.returncode, 0, result.stderr[-800:])
+            return result.stdout.split()
+
+        apart = run("-1")
+        self.assertEqual(apart[-1], b"5")
+        layers = self.layer_files(5)
+        self.assertEqual(len(layers), 5)
+        merged = os.path.join(os.path.dirname(layers[0]), "fsmeta.erofs")
+        subprocess.run(["mkfs.erofs", "--quiet", "--aufs", "--ovlfs-strip=1", merged, *reversed(layers)], check=True, env=harness.LAB.environment)
+        together = run("-2")
+        self.assertEqual(together, [*apart[:-1], b"0"])
 
     def test_layers_arrive_as_they_are(self):
         """The sha256 of each guest partition is that of its layer file."""
