@@ -9,13 +9,17 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.parse
 
 import harness
-from harness import kata_only
+from harness import REPO, kata_only
 from kata_node import image
 from shim_driver import ShimDriver
 from task_client import Task
+
+sys.path.insert(0, os.path.join(REPO, "image"))
+from kata_image import cpio, erofs, verity  # noqa: E402  (the path is set just above)
 
 DIRECT_VOLUMES = "/run/kata-containers/shared/direct-volumes"
 
@@ -294,6 +298,43 @@ class Rootfs(ShimDriver, Disks):
                     self.assertRegex(file.read(), wanted)
                 os.unlink(self.output)
         self.assertEqual(self.hash(image), before)
+
+    def verified_layer(self, name, archive):
+        """A layer file with its hash tree behind it, and the mount of it as the snapshotter words it."""
+        data = erofs.write(archive.entries, bytes(16))
+        root_hash, tree = verity.hash_tree(data, b"salt")
+        folder = os.path.join(self.folder, name)
+        os.mkdir(folder)
+        with open(os.path.join(folder, "layer.erofs"), "wb") as file:
+            file.write(data + tree)
+        with open(os.path.join(folder, "layer.dmverity"), "w", encoding="ascii") as file:
+            json.dump({"roothash": root_hash, "hashoffset": len(data), "salt": b"salt".hex()}, file)
+        return "erofs", file.name.replace("dmverity", "erofs"), ("ro", "loop", f"X-containerd.dmverity={file.name}")
+
+    def test_changed_layer(self):
+        """A bit of a verified layer differs: who reads that block gets an I/O error, what is whole stays readable."""
+        lower, upper = cpio.Archive(), cpio.Archive()
+        for folder in ("dev", "proc", "sys", "etc", "run"):
+            lower.directory(folder)
+        with open(shutil.which("busybox"), "rb") as file:
+            lower.file("bin/busybox", file.read(), 0o755)
+        lower.symlink("bin/sh", "busybox")
+        upper.file("whole", b"whole\n")
+        upper.file("zchanged", b"content " * 1024)
+        mounts = [self.verified_layer("upper", upper), self.verified_layer("lower", lower),
+                  ("format/mkdir/overlay", "overlay", ("lowerdir={{ overlay 0 1 }}",))]
+        path = mounts[0][1]
+        with open(path, "r+b") as file:
+            at = file.read().index(b"content ")
+            file.seek(at)
+            file.write(b"C")
+        self.make_bundle("sh", "-c", "busybox cat /whole; busybox cat /zchanged 2>&1; echo ended with $?")
+        with Task(self.start_shim(), timeout=60) as task:
+            self.run_to_start(task, *mounts)
+            self.ok(task, "Wait", {1: self.name})
+            self.end(task)
+        with open(self.output, encoding="ascii") as file:
+            self.assertRegex(file.read(), r"^whole\n.*Input/output error\nended with 1\n$")
 
 
 @kata_only
