@@ -7,6 +7,8 @@
 
 #include <unistd.h>
 
+#include <boost/asio/cancellation_state.hpp>
+
 #include "host/hook/hook.h"
 #include "host/sandbox/phase_timer.h"
 #include "host/sandbox/sandbox_impl.h"
@@ -69,17 +71,29 @@ Awaitable<> SandboxImpl::run_early_hooks(std::shared_ptr<Container> target) {
   if (!has_early(hooks)) co_return;
   const PhaseTimer timer("hooks");
   std::unique_ptr<network::NetnsHolder> holder;
-  const hook::State state = co_await hook_state(target, holder);
-  co_await hook::run(hook::Kind::kPrestart, hooks.prestart, state);
-  co_await hook::run(hook::Kind::kCreateRuntime, hooks.create_runtime, state);
+  std::exception_ptr failure;
+  try {
+    const hook::State state = co_await hook_state(target, holder);
+    co_await hook::run(hook::Kind::kPrestart, hooks.prestart, state);
+    co_await hook::run(hook::Kind::kCreateRuntime, hooks.create_runtime, state);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   if (holder) co_await holder->end();
+  if (failure) std::rethrow_exception(failure);
 }
 
 Awaitable<> SandboxImpl::run_poststart_hooks(std::shared_ptr<Container> target) {
   if (target->spec.hooks.poststart.empty()) co_return;
   std::unique_ptr<network::NetnsHolder> holder;
-  const hook::State state = co_await hook_state(target, holder);
-  co_await hook::run_all(hook::Kind::kPoststart, target->spec.hooks.poststart, state);
+  try {
+    hook::State state = co_await hook_state(target, holder);
+    co_await hook::run_all(hook::Kind::kPoststart, target->spec.hooks.poststart, std::move(state));
+  } catch (const Error& error) {
+    // The container runs.
+    log::warning("poststart hooks are not run", {{"container", target->id}, {"error", error.message()}});
+  }
   if (holder) co_await holder->end();
 }
 

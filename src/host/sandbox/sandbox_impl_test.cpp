@@ -433,6 +433,22 @@ TEST_F(SandboxHooksTest, OneThatFailsEarlyFailsTheCreateAndTheLastOnesAreRun) {
   EXPECT_THAT(sandbox_->containers(), testing::IsEmpty());
 }
 
+TEST_F(SandboxHooksTest, TheContainerRunsWhenTheNamespaceIsGoneAtTheStart) {
+  run(sandbox_->create_container(request("s1")));
+  auto wanted = request("c2");
+  wanted.spec.linux_config.emplace();
+  wanted.spec.linux_config->namespaces.push_back({.type = "network", .path = "/no/such/namespace"});
+  wanted.spec.hooks.poststart = {hook("poststart")};
+  run(sandbox_->create_container(wanted));
+  run(sandbox_->start("c2", ""));
+  EXPECT_EQ(sandbox_->status("c2", "").state, ProcessState::kRunning);
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/bundle/log"));
+  wanted.id = "c3";
+  wanted.spec.hooks.prestart = {hook("prestart")};
+  EXPECT_NE(code_of([&] { run(sandbox_->create_container(wanted)); }), Code::kOk);
+  EXPECT_THAT(last_message_, testing::HasSubstr("opening the network namespace /no/such/namespace"));
+}
+
 TEST_F(SandboxHooksTest, ANewNetworkNamespaceIsThereForThemToFill) {
   auto wanted = request("s1");
   wanted.spec.linux_config.emplace();

@@ -70,7 +70,10 @@ Awaitable<std::unique_ptr<NetnsHolder>> NetnsHolder::start(std::string path) {
   writer.reset();
   const std::string words = co_await with_deadline(first_words(std::move(reader)), kStartLimit,
                                                    "starting a process in the pod's network namespace");
-  if (words != kReady) throw Error(Code::kFailedPrecondition, "a process for the pod's network: " + words);
+  if (words != kReady) {
+    co_await holder->end();
+    throw Error(Code::kFailedPrecondition, "a process for the pod's network: " + words);
+  }
   co_return holder;
 }
 
