@@ -2,21 +2,24 @@
 
 #include <cerrno>
 #include <linux/openat2.h>
+#include <memory>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/fd/unique_fd.h"
+#include "lib/text/sha256.h"
 
 namespace kata::rpc {
 namespace {
 
 [[noreturn]] void refuse(const std::string& field, const std::string& why) {
-  throw Error(Code::kInvalidArgument, "CopyFile " + field + ": " + why);
+  throw Error(Code::kInvalidArgument, "copied file, " + field + ": " + why);
 }
 
 // Opens a path relative to `root` that no link can lead out of it.
@@ -68,10 +71,9 @@ void remove_existing(int parent, const std::string& name) {
   throw_errno("replacing " + name);
 }
 
-// The extension replaced by "tmp"; a leading dot starts none.
+// Of this file alone and no name that a volume would have; a name that fills its 255 bytes has one, too.
 std::string temporary_name(const std::string& name) {
-  const size_t dot = name.rfind('.');
-  return (dot == std::string::npos || dot == 0 ? name : name.substr(0, dot)) + ".tmp";
+  return ".copying-" + text::sha256_hex(name).substr(0, 16);
 }
 
 void set_owner(int parent, const std::string& name, const CopyRequest& request) {
@@ -92,15 +94,24 @@ void write_at(int fd, const CopyRequest& request) {
   }
 }
 
-void copy_chunk(int parent, const std::string& name, const CopyRequest& request) {
+void check_chunk(const CopyRequest& request) {
   const auto length = static_cast<int64_t>(request.data.size());
   if (request.file_size < 0) refuse("file_size", std::to_string(request.file_size) + " is negative");
   if (request.offset < 0) refuse("offset", std::to_string(request.offset) + " is negative");
   if (request.offset > request.file_size || length > request.file_size - request.offset)
     refuse("data", "goes beyond file_size " + std::to_string(request.file_size));
-  std::string temporary = temporary_name(name);
-  if (temporary == name) temporary += ".part";
-  if (request.offset == 0) remove_existing(parent, name);
+}
+
+void make_way(int parent, const std::string& name) {
+  struct stat info{};
+  if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode))
+    remove_existing(parent, name);
+}
+
+void copy_chunk(int parent, const std::string& name, const CopyRequest& request) {
+  check_chunk(request);
+  const std::string temporary = temporary_name(name);
+  if (request.offset == 0) make_way(parent, name);
   const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (request.offset == 0 ? O_TRUNC : 0);
   const UniqueFd file(::openat(parent, temporary.c_str(), flags, 0600));
   if (!file) throw_errno("opening " + temporary + " for " + request.path);
@@ -130,16 +141,31 @@ void copy_link(int parent, const std::string& name, const CopyRequest& request) 
   if (request.data.empty() || request.data.find('\0') != std::string_view::npos)
     refuse("data", "is no target of a link");
   // Made beside and renamed: the path is the old or the new link, never missing.
-  const std::string temporary = name + ".link-tmp";
+  const std::string temporary = temporary_name(name);
   ::unlinkat(parent, temporary.c_str(), 0);
-  struct stat info{};
-  if (::fstatat(parent, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(info.st_mode))
-    remove_existing(parent, name);
+  make_way(parent, name);
   if (::symlinkat(std::string(request.data).c_str(), parent, temporary.c_str()) != 0)
     throw_errno("making the link " + request.path);
   set_owner(parent, temporary, request);
   if (::renameat(parent, temporary.c_str(), parent, name.c_str()) != 0)
     throw_errno("renaming onto " + request.path);
+}
+
+// The entries of an open folder, and then the folder itself. Depth is bounded by the length of a path.
+void remove_tree(int parent, const std::string& name) {
+  if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return;
+  if (errno != EISDIR && errno != EPERM) throw_errno("removing " + name);
+  UniqueFd folder(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder) throw_errno("opening the folder " + name);
+  const int descriptor = folder.get();
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(descriptor), ::closedir);
+  if (!entries) throw_errno("reading the folder " + name);
+  static_cast<void>(folder.release());
+  while (const dirent* entry = ::readdir(entries.get())) {
+    const std::string child = entry->d_name;
+    if (child != "." && child != "..") remove_tree(descriptor, child);
+  }
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) throw_errno("removing " + name);
 }
 
 }  // namespace
@@ -160,6 +186,42 @@ void copy_file(const std::string& root, const CopyRequest& request) {
     default:
       refuse("file_mode", "names no regular file, folder or symbolic link");
   }
+}
+
+void rewrite_file(const std::string& root, const CopyRequest& request) {
+  const std::string relative = relative_path(root, request.path);
+  check_chunk(request);
+  const UniqueFd top = open_file(root, O_PATH | O_DIRECTORY);
+  const UniqueFd file = open_beneath(top.get(), relative, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!file) throw_errno("opening " + request.path);
+  struct stat info{};
+  if (::fstat(file.get(), &info) != 0) throw_errno("looking at " + request.path);
+  if (!S_ISREG(info.st_mode)) refuse("path", request.path.substr(0, 300) + " is no regular file");
+  write_at(file.get(), request);
+  if (request.offset + static_cast<int64_t>(request.data.size()) != request.file_size) return;
+  if (::ftruncate(file.get(), request.file_size) != 0) throw_errno("cutting " + request.path);
+  if (::fchown(file.get(), static_cast<uid_t>(request.uid), static_cast<gid_t>(request.gid)) != 0)
+    throw_errno("changing the owner of " + request.path);
+  if (::fchmod(file.get(), request.file_mode & 07777) != 0)
+    throw_errno("changing the mode of " + request.path);
+}
+
+void remove_copied(const std::string& root, const std::string& path) {
+  const std::string relative = relative_path(root, path);
+  const UniqueFd top(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!top && errno == ENOENT) return;
+  if (!top) throw_errno("opening " + root);
+  const size_t slash = relative.rfind('/');
+  const UniqueFd parent = open_beneath(
+      top.get(), slash == std::string::npos ? "." : relative.substr(0, slash), O_PATH | O_DIRECTORY);
+  if (!parent && (errno == ENOENT || errno == ENOTDIR)) return;
+  if (!parent) throw_errno("opening the folder of " + path);
+  const std::string name = relative.substr(slash + 1);
+  with_context("removing " + path, [&] {
+    remove_tree(parent.get(), name);
+    // Of a file whose last chunk never came.
+    remove_tree(parent.get(), temporary_name(name));
+  });
 }
 
 }  // namespace kata::rpc

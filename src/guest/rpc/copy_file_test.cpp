@@ -58,7 +58,7 @@ TEST_F(CopyFile, FilesWithParentsAndModes) {
   copy_file(root_, file("a/b/c.txt", "hello"));
   EXPECT_EQ(content("a/b/c.txt"), "hello");
   EXPECT_EQ(fs::status(root_ + "/a/b/c.txt").permissions(), static_cast<fs::perms>(0640));
-  EXPECT_FALSE(fs::exists(root_ + "/a/b/c.tmp"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_ + "/a/b"), {}), 1) << "nothing temporary stays";
   copy_file(root_, file("a/b/c.txt", ""));
   EXPECT_EQ(content("a/b/c.txt"), "");
 }
@@ -73,9 +73,19 @@ TEST_F(CopyFile, ChunksAppearAtTheEnd) {
   second.offset = 3;
   copy_file(root_, second);
   EXPECT_EQ(content("f"), "abcdef");
-  // A new first chunk takes the old file away.
+  // The old file is there until the new one is whole.
+  first.data = "ABC";
   copy_file(root_, first);
-  EXPECT_FALSE(fs::exists(root_ + "/f"));
+  EXPECT_EQ(content("f"), "abcdef");
+  second.data = "DEF";
+  copy_file(root_, second);
+  EXPECT_EQ(content("f"), "ABCDEF");
+  // No file of the volume is taken for a temporary one.
+  copy_file(root_, file("f.tmp", "kept"));
+  copy_file(root_, file("f.conf", "new"));
+  copy_file(root_, file(std::string(255, 'n'), "long"));
+  EXPECT_EQ(content("f.tmp"), "kept");
+  EXPECT_EQ(content(std::string(255, 'n')), "long");
 }
 
 TEST_F(CopyFile, FoldersAndLinks) {
@@ -96,6 +106,63 @@ TEST_F(CopyFile, FoldersAndLinks) {
   copy_file(root_, file("d/..2025/x", "1"));
   copy_file(root_, file("d/link/y", "2"));
   EXPECT_EQ(content("d/..2025/y"), "2");
+}
+
+TEST_F(CopyFile, RewritingKeepsTheInode) {
+  copy_file(root_, file("f", "long content"));
+  fs::create_hard_link(root_ + "/f", base_ + "/same");
+  CopyRequest first = file("f", "new");
+  first.file_size = 4;
+  first.file_mode = 0600;
+  rewrite_file(root_, first);
+  first.offset = 3;
+  first.data = "!";
+  rewrite_file(root_, first);
+  EXPECT_EQ(content("../same"), "new!");
+  EXPECT_EQ(fs::status(root_ + "/f").permissions(), static_cast<fs::perms>(0600));
+  CopyRequest empty = file("f", "");
+  rewrite_file(root_, empty);
+  EXPECT_EQ(content("../same"), "");
+}
+
+TEST_F(CopyFile, RewritingWantsAFile) {
+  fs::create_directories(root_ + "/folder");
+  std::ofstream(base_ + "/outside/f") << "old";
+  fs::create_symlink(base_ + "/outside/f", root_ + "/link");
+  fs::create_directory_symlink(base_ + "/outside", root_ + "/up");
+  ASSERT_EQ(::mkfifo((root_ + "/fifo").c_str(), 0600), 0);
+  for (const char* name : {"missing", "folder", "link", "up/f", "fifo", "../outside/f", ""})
+    EXPECT_THROW(rewrite_file(root_, file(name, "x")), Error) << name;
+  CopyRequest beyond = file("f", "data");
+  copy_file(root_, beyond);
+  beyond.file_size = 3;
+  EXPECT_THROW(rewrite_file(root_, beyond), Error);
+  EXPECT_EQ(content("../outside/f"), "old");
+}
+
+TEST_F(CopyFile, RemovingStaysInside) {
+  copy_file(root_, file("d/e/f", "1"));
+  copy_file(root_, file("d/g", "2"));
+  std::ofstream(base_ + "/outside/f") << "old";
+  fs::create_directory_symlink(base_ + "/outside", root_ + "/d/link");
+  fs::create_directory_symlink(base_ + "/outside", root_ + "/up");
+  remove_copied(root_, root_ + "/d/g");
+  EXPECT_TRUE(fs::exists(root_ + "/d/e/f"));
+  remove_copied(root_, root_ + "/d");
+  remove_copied(root_, root_ + "/d");
+  remove_copied(root_, root_ + "/d/e/f");
+  EXPECT_FALSE(fs::exists(root_ + "/d"));
+  CopyRequest part = file("part", "abc");
+  part.file_size = 6;
+  copy_file(root_, part);
+  remove_copied(root_, root_ + "/part");
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_), {}), 1) << "only the link is left";
+  remove_copied(root_ + "/never", root_ + "/never/x");
+  for (const std::string& path :
+       {root_ + "/up/f", root_ + "/../outside/f", base_ + "/outside", root_, root_ + "/", std::string()})
+    EXPECT_THROW(remove_copied(root_, path), Error) << path;
+  remove_copied(root_, root_ + "/up");
+  EXPECT_EQ(content("../outside/f"), "old");
 }
 
 TEST_F(CopyFile, NothingEscapes) {

@@ -1,8 +1,10 @@
 #include "guest/rpc/extra_service.h"
 
+#include "guest/rpc/copy_file.h"
 #include "guest/rpc/guest_clock.h"
 #include "guest/rpc/ids.h"
 #include "guest/rpc/process_stream.h"
+#include "guest/sandbox/paths.h"
 
 #include "agent/katacpp.pb.h"
 
@@ -65,6 +67,22 @@ void adjust_clock(AgentContext&, const pb::AdjustClockRequest& request, pb::Adju
   adjust_wall_clock(std::chrono::nanoseconds(request.nanos()));
 }
 
+void remove_files(AgentContext&, const pb::RemoveFilesRequest& request, Empty&) {
+  for (const std::string& path : request.paths()) remove_copied(sandbox::kShareRoot, path);
+}
+
+void rewrite(AgentContext&, const pb::RewriteFileRequest& request, Empty&) {
+  CopyRequest chunk;
+  chunk.path = request.path();
+  chunk.file_size = request.file_size();
+  chunk.file_mode = request.mode();
+  chunk.uid = request.uid();
+  chunk.gid = request.gid();
+  chunk.offset = request.offset();
+  chunk.data = request.data();
+  rewrite_file(sandbox::kShareRoot, chunk);
+}
+
 void boot_times(AgentContext& context, const pb::BootTimesRequest&, pb::BootTimesResponse& response) {
   response.set_agent_started(context.times.started);
   response.set_modules_started(context.times.modules_started);
@@ -80,6 +98,8 @@ void add_extra_methods(ttrpc::Server& server, AgentContext& context) {
   add_method(server, kService, "WaitExit", context, wait_exit);
   add_method(server, kService, "OpenStream", context, open_stream);
   add_method(server, kService, "AdjustClock", context, adjust_clock);
+  add_method(server, kService, "RemoveFiles", context, remove_files);
+  add_method(server, kService, "RewriteFile", context, rewrite);
   add_method(server, kService, "BootTimes", context, boot_times);
 }
 

@@ -19,6 +19,7 @@
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
 #include "lib/log/log.h"
+#include "lib/oci/pod_annotations.h"
 
 #include "agent/agent.pb.h"
 
@@ -122,16 +123,15 @@ void remove_stale_mounts(AgentContext&, const grpc::RemoveStaleVirtiofsShareMoun
   }
 }
 
-constexpr std::string_view kMessagePath = "io.kubernetes.container.terminationMessagePath";
 constexpr size_t kMaxTerminationLog = 4096;
 
 // The file that a container wrote its last words to; its content may be anything.
 std::string termination_log(const container::Container& container) {
   const auto& annotations = container.spec().annotations;
-  const auto path = annotations.find(std::string(kMessagePath));
+  const auto path = annotations.find(std::string(oci::kTerminationPath));
   if (path == annotations.end())
     throw Error(Code::kNotFound,
-                "container " + container.id() + " has no annotation " + std::string(kMessagePath));
+                "container " + container.id() + " has no annotation " + std::string(oci::kTerminationPath));
   const auto& mounts = container.spec().mounts;
   const auto mount = std::ranges::find(mounts, path->second, &oci::Mount::destination);
   if (mount == mounts.end())

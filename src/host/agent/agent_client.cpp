@@ -301,6 +301,34 @@ Awaitable<ContainerCounters> AgentClient::stats(std::string id) {
   co_return from_message(co_await call<grpc::StatsContainerResponse>("StatsContainer", request, id));
 }
 
+// What CopyFile and our own call for changes have in common.
+template <typename Request>
+void fill_chunk(FileChunk& chunk, Request& request) {
+  request.set_path(chunk.path);
+  request.set_uid(static_cast<int32_t>(chunk.uid));
+  request.set_gid(static_cast<int32_t>(chunk.gid));
+  request.set_file_size(static_cast<int64_t>(chunk.file_size));
+  request.set_offset(static_cast<int64_t>(chunk.offset));
+  request.set_data(std::move(chunk.data));
+}
+
+Awaitable<> AgentClient::copy_file(FileChunk chunk) {
+  constexpr uint32_t kParentMode = 0755;
+  grpc::CopyFileRequest request;
+  fill_chunk(chunk, request);
+  request.set_file_mode(chunk.mode);
+  request.set_dir_mode(kParentMode);
+  co_await call<Empty>("CopyFile", request, "");
+}
+
+Awaitable<std::string> AgentClient::termination_log(std::string id) {
+  grpc::GetDiagnosticDataRequest request;
+  request.set_log_type("termination_log");
+  request.set_container_id(id);
+  auto answer = co_await call<grpc::GetDiagnosticDataResponse>("GetDiagnosticData", request, id);
+  co_return std::move(*answer.mutable_data());
+}
+
 template <typename Response>
 Awaitable<std::optional<Response>> extra_answer(Awaitable<Response> answer, bool& available) {
   std::exception_ptr failure;
@@ -351,6 +379,25 @@ Awaitable<std::optional<std::vector<GuestProcess>>> AgentClient::list_processes(
   for (const auto& process : answer->processes())
     processes.push_back({.pid = process.pid(), .exec_id = process.exec_id()});
   co_return processes;
+}
+
+Awaitable<bool> AgentClient::remove_files(std::vector<std::string> paths) {
+  if (!has_extras_ || !has_files_) co_return false;
+  katacpp::agent::v1::RemoveFilesRequest request;
+  for (std::string& path : paths) request.add_paths(std::move(path));
+  const auto answer =
+      co_await call_extra<Empty>("RemoveFiles", request, "guest agent, RemoveFiles", has_files_);
+  co_return answer.has_value();
+}
+
+Awaitable<bool> AgentClient::rewrite_file(FileChunk chunk) {
+  if (!has_extras_ || !has_files_) co_return false;
+  katacpp::agent::v1::RewriteFileRequest request;
+  fill_chunk(chunk, request);
+  request.set_mode(chunk.mode & 07777);
+  const auto answer = co_await call_extra<Empty>("RewriteFile", request,
+                                                 "guest agent, RewriteFile of " + chunk.path, has_files_);
+  co_return answer.has_value();
 }
 
 Awaitable<std::optional<std::chrono::nanoseconds>> AgentClient::adjust_clock(

@@ -69,6 +69,11 @@ class AgentClient {
   Awaitable<> update_routes(std::vector<Route> routes);
   Awaitable<> add_neighbours(std::vector<Neighbour> neighbours);
 
+  // Files of the node; parents that are missing are made.
+  Awaitable<> copy_file(FileChunk chunk);
+  // At most 4 KiB of the file behind the container's termination message.
+  Awaitable<std::string> termination_log(std::string id);
+
   // Containers and processes; exec_id is empty for a container's first process.
   Awaitable<> create_container(ContainerSetup setup);
   Awaitable<> start_container(std::string id);
@@ -95,6 +100,9 @@ class AgentClient {
   // exec_process().
   Awaitable<bool> set_spec_extras(std::string id, std::string exec_id, std::string json);
   Awaitable<std::optional<std::vector<GuestProcess>>> list_processes(std::string id);
+  // Removes copied files with all that is in them; writes into one that is there, under its inode.
+  Awaitable<bool> remove_files(std::vector<std::string> paths);
+  Awaitable<bool> rewrite_file(FileChunk chunk);
   // The guest's clock (since 1970), before it is moved by `correction`.
   Awaitable<std::optional<std::chrono::nanoseconds>> adjust_clock(std::chrono::nanoseconds correction);
 
@@ -132,6 +140,7 @@ class AgentClient {
   bool has_extras_ = true;
   bool has_streams_ = true;
   bool has_clock_ = true;
+  bool has_files_ = true;
   std::shared_ptr<vsock::GuestDialer> dialer_;
   std::shared_ptr<Latencies> latencies_ = std::make_shared<Latencies>();
   std::shared_ptr<ttrpc::Client> client_;

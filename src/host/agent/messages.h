@@ -95,6 +95,20 @@ struct ContainerSetup {
   std::vector<SharedMount> shared_mounts;
 };
 
+// A chunk of a file, a folder or a symbolic link that is made in the guest.
+struct FileChunk {
+  // Absolute, below the guest's folder for copies.
+  std::string path;
+  // Type and permissions.
+  uint32_t mode = 0;
+  uint32_t uid = 0, gid = 0;
+  // Of the whole file; 0 for folders and links.
+  uint64_t file_size = 0;
+  uint64_t offset = 0;
+  // Bytes of the file from `offset` on, or the target of a link.
+  std::string data;
+};
+
 struct GuestDetails {
   std::string agent_version;
   uint64_t memory_block_bytes = 0;

@@ -54,6 +54,8 @@ struct Container {
   device::ContainerDisks disks;
   // Guest paths of its shared volumes.
   std::vector<std::string> volumes;
+  // File of the node that gets what the container writes for its end; empty = it writes there itself.
+  std::string termination_log;
   uint64_t oom_kills = 0;
   // The guest's path of each mount's source that is another one there, by the node's.
   std::map<std::string, std::string> guest_sources;

@@ -13,6 +13,9 @@
 #include "host/config/derived.h"
 #include "host/config/guest_command_line.h"
 #include "host/device/aio.h"
+#include "host/resource/file_copy/agent_files.h"
+#include "host/resource/file_copy/copied_files.h"
+#include "host/resource/share_fs/share_fs.h"
 #include "host/sandbox/agent_errors.h"
 #include "host/sandbox/phase_timer.h"
 #include "host/sandbox/sandbox_impl.h"
@@ -88,6 +91,7 @@ Awaitable<ExitInfo> SandboxImpl::wait_end() {
 
 Awaitable<> SandboxImpl::boot(const oci::Spec& spec, std::shared_ptr<Container> first) {
   const PhaseTimer timer("boot");
+  plan_share_kind(config_.config);
   resources_.size_vm(config_.config, spec);
   make_disk_manager(spec, {});
   run_dir_.create();
@@ -98,7 +102,7 @@ Awaitable<> SandboxImpl::boot(const oci::Spec& spec, std::shared_ptr<Container> 
   enter_cgroup(spec);
   driver_ = parts_.make_driver(config_.config.hypervisor_name, executor_);
   co_await both(prepare_transport(), prepare_network(spec));
-  share_ = std::make_unique<share_fs::ShareFs>(executor_, share_config());
+  share_ = make_share();
   // The share's socket listens before prepare_share() first waits, so the VMM need not.
   co_await both(prepare_share(), start_vm());
   KATA_FAILPOINT("vm-booting");
@@ -120,16 +124,23 @@ Awaitable<> SandboxImpl::prepare_transport() {
   if (transport_->process()) record("vsock-device", transport_->process()->pid());
 }
 
-share_fs::ShareFsConfig SandboxImpl::share_config() const {
+std::unique_ptr<share_fs::Share> SandboxImpl::make_share() {
+  if (plan_share_kind(config_.config) == ShareKind::kCopies) {
+    if (!config_.config.runtime.sandbox_bind_mounts.empty())
+      log::warning("sandbox_bind_mounts need a shared file system: the guest does not have them");
+    // It is released before the sandbox ends.
+    return std::make_unique<file_copy::CopiedFiles>(executor_,
+                                                    file_copy::files_by_agent([this] { return agent(); }));
+  }
   share_fs::ShareFsConfig wanted = plan_share(config_.id, config_.config, run_dir_);
   wanted.base = parts_.share_base;
-  return wanted;
+  return std::make_unique<share_fs::ShareFs>(executor_, std::move(wanted));
 }
 
 Awaitable<> SandboxImpl::prepare_share() {
   const PhaseTimer timer("share");
   co_await share_->prepare();
-  record("virtiofsd", share_->pid());
+  if (share_->pid() != 0) record("virtiofsd", share_->pid());
 }
 
 Awaitable<> SandboxImpl::prepare_network(const oci::Spec& spec) {
@@ -149,7 +160,7 @@ Awaitable<> SandboxImpl::start_vm() {
     spec.boot.command_line +=
         " " + std::string(network::kForwardParameter) + "=" + std::to_string(network::kForwardPort);
   }
-  spec.shares.push_back(share_->spec());
+  if (auto share = share_->spec()) spec.shares.push_back(*std::move(share));
   spec.nics = network_->nics();
   disks_->plan_start(spec);
   if (!spec.disks.empty() || !spec.ports.empty()) {
@@ -165,9 +176,9 @@ Awaitable<> SandboxImpl::start_vm() {
   vsock.cid = transport_->cid();
   vsock.socket = transport_->vhost_user_socket();
   vsock.vhost_fd = transport_->vhost_fd();
+  // Each helper process maps the guest's memory.
+  spec.memory.shared = !spec.shares.empty() || vsock.kind == vmm::VsockSpec::Kind::kVhostUser;
   spec.vsock = std::move(vsock);
-  // Every helper process maps the guest's memory.
-  spec.memory.shared = true;
   if (resources_.memory_from_limit()) spec.memory.too_small = vmm::MemorySpec::TooSmall::kRaise;
   spec.cgroup_procs = resources_.vmm_entry_files();
   try {

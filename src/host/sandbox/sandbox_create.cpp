@@ -3,6 +3,8 @@
 #include <csignal>
 #include <utility>
 
+#include <fcntl.h>
+
 #include "host/agent/spec_message.h"
 #include "host/config/cri_annotations.h"
 #include "host/resource/volume/bind_volumes.h"
@@ -27,6 +29,14 @@ void remember_sources(Container& target, const oci::Spec& in_guest) {
     if (own != target.spec.mounts.end() && own->source != mount.source)
       target.guest_sources[own->source] = mount.source;
   }
+}
+
+// The agent finds the file by the annotation, which container engines do not always hand on.
+void find_termination_log(Container& target, oci::Spec& in_guest) {
+  std::string& place = in_guest.annotations[oci::kTerminationPath];
+  if (place.empty()) place = oci::kTerminationPlace;
+  const auto own = std::ranges::find(target.spec.mounts, place, &oci::Mount::destination);
+  if (own != target.spec.mounts.end() && volume::is_bind(*own)) target.termination_log = own->source;
 }
 
 [[noreturn]] void throw_aborted(const Container& target) {
@@ -136,8 +146,10 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   setup.spec = guest_spec(target->spec, rules);
   add_pod_sysctls(setup.spec);
   if (const auto wanted = pid_target(*target)) setup.spec.annotations[oci::kPidTarget] = *wanted;
+  add_guest_dirs(*target, setup);
   co_await plug_disks(target, setup);
-  target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec, target->disks.mounts);
+  target->volumes = co_await volume::share_bind_mounts(*share_, setup.spec, target->id, target->disks.mounts);
+  if (plan_share_kind(config_.config) == ShareKind::kCopies) find_termination_log(*target, setup.spec);
   remember_sources(*target, setup.spec);
   co_await resources_.fit_vm(*driver_, agent(), SandboxResources::Fit::kOnlyGrow);
   if (!co_await unless(target->aborted, make_in_guest(target, std::move(setup)))) throw_aborted(*target);
@@ -155,6 +167,15 @@ Awaitable<> SandboxImpl::make_in_guest(std::shared_ptr<Container> target, agent:
   }
   co_await client->create_container(std::move(setup));
   KATA_FAILPOINT("container-created");
+}
+
+Awaitable<> SandboxImpl::fetch_termination_message(std::shared_ptr<Container> target) {
+  const auto client = agent();
+  const std::string message = co_await client->termination_log(target->id);
+  if (message.empty()) co_return;
+  const UniqueFd file = open_file(target->termination_log, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK);
+  constexpr size_t kMostBytes = 4096;
+  write_all(file.get(), std::string_view(message).substr(0, kMostBytes), target->termination_log);
 }
 
 Awaitable<> SandboxImpl::roll_back(std::shared_ptr<Container> target) {

@@ -1,6 +1,7 @@
 // The disks of a sandbox's containers: claimed before the VM may run, plugged when it does.
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include <unistd.h>
@@ -9,12 +10,26 @@
 #include "host/resource/rootfs/block_rootfs.h"
 #include "host/resource/rootfs/erofs_rootfs.h"
 #include "host/resource/volume/block_volumes.h"
+#include "host/resource/volume/guest_dirs.h"
 #include "host/sandbox/sandbox_impl.h"
 #include "host/sandbox/vm_plan.h"
 #include "lib/error/error.h"
 #include "lib/log/log.h"
 
 namespace kata::sandbox {
+namespace {
+
+[[noreturn]] void refuse_folder(const Container& target) {
+  const std::string what = target.rootfs.empty()
+                               ? "is a folder of the node"
+                               : "comes as " + target.rootfs.front().type + " mount of the node";
+  throw Error(Code::kFailedPrecondition,
+              "root file system of container " + target.id + " " + what +
+                  ", and the guest has no shared file system (shared_fs = \"none\"): use a snapshotter whose "
+                  "snapshots are disks (blockfile, devmapper, erofs) or shared_fs = \"virtio-fs\"");
+}
+
+}  // namespace
 
 void SandboxImpl::make_disk_manager(const oci::Spec& spec, const std::vector<rootfs::MountRequest>& rootfs) {
   if (disks_) return;
@@ -28,6 +43,7 @@ Awaitable<> SandboxImpl::claim_disks(std::shared_ptr<Container> container) {
   make_disk_manager(target.spec, target.rootfs);
   switch (rootfs::classify(target.rootfs)) {
     case rootfs::Kind::kFolder:
+      if (plan_share_kind(config_.config) == ShareKind::kCopies) refuse_folder(target);
       break;
     case rootfs::Kind::kBlock:
       rootfs::claim_block_rootfs(target.rootfs.front(), target.id,
@@ -44,6 +60,13 @@ Awaitable<> SandboxImpl::claim_disks(std::shared_ptr<Container> container) {
   for (std::string& image : co_await volume::prepare_empty_dirs(target.spec, rules))
     empty_dir_images_.insert(std::move(image));
   volume::claim_block_volumes(target.spec, rules, *disks_, target.disks);
+}
+
+void SandboxImpl::add_guest_dirs(Container& target, agent::ContainerSetup& setup) const {
+  if (plan_share_kind(config_.config) != ShareKind::kCopies) return;
+  volume::GuestDirs dirs = volume::guest_empty_dirs(target.spec, config_.id, target.disks.mounts);
+  std::ranges::move(dirs.storages, std::back_inserter(setup.storages));
+  std::ranges::move(dirs.mounts, std::back_inserter(target.disks.mounts));
 }
 
 Awaitable<> SandboxImpl::plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup) {

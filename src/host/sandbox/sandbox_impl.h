@@ -100,6 +100,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
   Awaitable<> make_in_guest(std::shared_ptr<Container> target, agent::ContainerSetup setup);
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);
+  // Puts what the container said at its end where a kubelet looks for it, if that file is a copy.
+  Awaitable<> fetch_termination_message(std::shared_ptr<Container> target);
   Awaitable<> roll_back(std::shared_ptr<Container> target);
 
   // sandbox_hooks.cpp
@@ -116,6 +118,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> claim_disks(std::shared_ptr<Container> container);
   // When the VM has ended.
   void remove_empty_dirs();
+  // emptyDirs that are the guest's own.
+  void add_guest_dirs(Container& target, agent::ContainerSetup& setup) const;
   // Adds what the guest is told of them; rewrites the sources of the spec's mounts.
   Awaitable<> plug_disks(std::shared_ptr<Container> target, agent::ContainerSetup& setup);
   Awaitable<> release_disks(std::shared_ptr<Container> target);
@@ -129,7 +133,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   Awaitable<> start_vm();
   Awaitable<> prepare_transport();
   Awaitable<> prepare_share();
-  [[nodiscard]] share_fs::ShareFsConfig share_config() const;
+  [[nodiscard]] std::unique_ptr<share_fs::Share> make_share();
   Awaitable<> prepare_network(const oci::Spec& spec);
   Awaitable<> connect_agent();
   Awaitable<> dial_agent(std::optional<StreamSocket>& socket);
@@ -191,7 +195,7 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
 
   std::unique_ptr<vmm::VmDriver> driver_;
   std::unique_ptr<vsock::Transport> transport_;
-  std::unique_ptr<share_fs::ShareFs> share_;
+  std::unique_ptr<share_fs::Share> share_;
   // Made for hooks to fill, where the spec asks for a new one.
   UniqueFd new_netns_;
   std::unique_ptr<network::Network> network_;

@@ -95,6 +95,7 @@ class SandboxTest : public testing::Test {
     SandboxConfig config{.id = "s1", .containerd_namespace = "test", .config = {}};
     config.config.hypervisor_name = "qemu";
     config.config.hypervisor.default_memory = 256;
+    config.config.hypervisor.shared_fs = "virtio-fs";
     config.config.agent.reconnect_timeout_ms = 10000;
     if (change) change(config.config);
     sandbox_ =

@@ -238,6 +238,8 @@ Awaitable<> SandboxImpl::clean_up_container(std::shared_ptr<Container> target) {
     }
   };
   if (std::exchange(target->in_guest, false) && agent_ && agent_->is_open()) {
+    if (!target->termination_log.empty())
+      co_await step("fetching its termination message", fetch_termination_message(target));
     co_await step("removing it in the guest", agent_->remove_container(target->id));
   }
   if (disks_) co_await step("taking out its disks", release_disks(target));

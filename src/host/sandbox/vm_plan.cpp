@@ -134,6 +134,15 @@ vsock::TransportConfig plan_transport(const config::Config& config, const RunDir
   return plan;
 }
 
+ShareKind plan_share_kind(const config::Config& config) {
+  const auto& wanted = config.hypervisor.shared_fs;
+  if (!wanted) return ShareKind::kCopies;
+  if (*wanted == "virtio-fs") return ShareKind::kVirtioFs;
+  throw Error(Code::kUnimplemented, "shared_fs = \"" + *wanted + "\" is not supported with " +
+                                        config.hypervisor_name +
+                                        ": \"virtio-fs\" and \"none\" (copies of files) are");
+}
+
 namespace {
 
 // "<path>", "<path>:ro" or "<path>:rw"; read-only unless it says otherwise.
@@ -199,12 +208,14 @@ agent::SandboxSetup plan_guest(const std::string& sandbox_id, const config::Conf
   setup.sandbox_id = sandbox_id;
   setup.hostname = spec.hostname;
   setup.guest_hook_path = config.hypervisor.guest_hook_path;
-  setup.storages.push_back({.driver = "virtio-fs",
-                            .driver_options = {},
-                            .source = std::string(share_fs::kMountTag),
-                            .fstype = "virtiofs",
-                            .options = {"nodev"},
-                            .mount_point = std::string(share_fs::kGuestMountPoint)});
+  if (plan_share_kind(config) == ShareKind::kVirtioFs) {
+    setup.storages.push_back({.driver = "virtio-fs",
+                              .driver_options = {},
+                              .source = std::string(share_fs::kMountTag),
+                              .fstype = "virtiofs",
+                              .options = {"nodev"},
+                              .mount_point = std::string(share_fs::kGuestMountPoint)});
+  }
   const auto kind = config::read_cri_annotations(spec.annotations, sandbox_id).kind;
   // Only a pod has containers that share memory; a single container has its own /dev/shm.
   if (kind != config::ContainerKind::kSingle) {

@@ -38,6 +38,9 @@ volume::VolumeRules plan_volumes(const std::string& sandbox_id, const config::Co
 // has no PCI Express.
 std::vector<vmm::PortSpec> plan_nic_ports(const config::Config& config, size_t nics);
 vsock::TransportConfig plan_transport(const config::Config& config, const RunDir& run_dir);
+// How the node's files reach the guest. kUnimplemented names a value of shared_fs that is not supported.
+enum class ShareKind { kVirtioFs, kCopies };
+ShareKind plan_share_kind(const config::Config& config);
 share_fs::ShareFsConfig plan_share(const std::string& sandbox_id, const config::Config& config,
                                    const RunDir& run_dir);
 // A spec without a network namespace, or with one that the runtime would have to make, gives a pod without a

@@ -115,7 +115,9 @@ struct ShownRow {
 
 std::string show_share(const config::Config& config) {
   const share_fs::ShareFsConfig plan = plan_share("sb1", config, RunDir("sb1"));
-  std::string text = plan.daemon + " cache=" + plan.cache + " queue=" + std::to_string(plan.queue_size);
+  const char* kind = plan_share_kind(config) == ShareKind::kCopies ? "copies " : "virtio-fs ";
+  std::string text =
+      kind + plan.daemon + " cache=" + plan.cache + " queue=" + std::to_string(plan.queue_size);
   for (const std::string& arg : plan.extra_args) text += " arg=" + arg;
   for (const auto& mount : plan.sandbox_mounts)
     text +=
@@ -186,6 +188,8 @@ std::string text_with(const config::ConfigFolder& folder, const ShownRow& row) {
 }
 
 const ShownRow kShareRows[] = {
+    {"hypervisor.shared_fs", "shared_fs = \"virtio-fs\"\nvirtio_fs_daemon = \"@/firmware\"", "virtio-fs ",
+     show_share},
     {"hypervisor.virtio_fs_daemon", "virtio_fs_daemon = \"@/firmware\"", "@/firmware ", show_share},
     {"hypervisor.virtio_fs_extra_args", "virtio_fs_extra_args = [\"--x\"]", " arg=--x", show_share},
     {"hypervisor.virtio_fs_cache", "virtio_fs_cache = \"always\"", " cache=always", show_share},
@@ -257,6 +261,34 @@ TEST(VmPlan, SandboxMountsThatCannotBe) {
       ADD_FAILURE() << mounts.front();
     } catch (const Error& error) {
       EXPECT_THAT(error.message(), HasSubstr(words));
+    }
+  }
+}
+
+TEST(VmPlan, WaysOfTheNodesFiles) {
+  const config::ConfigFolder folder;
+  struct Row {
+    const char *name, *lines;
+    ShareKind kind;
+    bool refused = false;
+    size_t storages = 0;
+  };
+  const std::string daemon = "\nvirtio_fs_daemon = \"@/firmware\"";
+  for (const Row& row : {Row{"not said", "default_vcpus = 1", ShareKind::kCopies},
+                         Row{"none", "shared_fs = \"none\"", ShareKind::kCopies},
+                         Row{"empty", "shared_fs = \"\"", ShareKind::kVirtioFs, false, 1},
+                         Row{"virtio-fs", "shared_fs = \"virtio-fs\"", ShareKind::kVirtioFs, false, 1},
+                         Row{"inline", "shared_fs = \"inline-virtio-fs\"", ShareKind::kCopies, true},
+                         Row{"nydus", "shared_fs = \"virtio-fs-nydus\"", ShareKind::kCopies, true}}) {
+    const config::Config config = folder.load_text(folder.text(row.lines + daemon));
+    try {
+      EXPECT_EQ(plan_share_kind(config), row.kind) << row.name;
+      EXPECT_EQ(plan_guest("sb1", config, oci::Spec{}).storages.size(), row.storages) << row.name;
+      EXPECT_FALSE(row.refused) << row.name;
+    } catch (const Error& error) {
+      EXPECT_TRUE(row.refused) << row.name;
+      EXPECT_THAT(error.message(), HasSubstr(config.hypervisor.shared_fs.value_or(""))) << row.name;
+      EXPECT_THAT(error.message(), HasSubstr("\"none\"")) << row.name;
     }
   }
 }

@@ -69,7 +69,7 @@ class ShareGuestTest : public ShareTest {
     result.memory.shared = true;
     result.boot.kernel = kernel_;
     result.boot.initrd = folder_ + "/initrd";
-    result.shares = {share.spec()};
+    result.shares = {*share.spec()};
     return result;
   }
   template <typename T>

@@ -1,8 +1,6 @@
 #include "host/resource/share_fs/share_fs.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <utility>
 
@@ -32,22 +30,6 @@ std::string rootfs_name(const std::string& container_id) {
   return container_id + "/rootfs";
 }
 
-// "sandbox-1f2e3d4c-hosts"
-std::string unique_name(const std::string& source) {
-  uint32_t number = 0;
-  if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
-    throw_errno("getting a random number");
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string hex;
-  for (int shift = 28; shift >= 0; shift -= 4) hex += digits[(number >> shift) & 15U];
-  const size_t end = source.find_last_not_of('/');
-  const size_t slash = end == std::string::npos ? std::string::npos : source.rfind('/', end);
-  std::string base = end == std::string::npos ? "root" : source.substr(slash + 1, end - slash);
-  // The whole must stay a file name.
-  base.resize(std::min<size_t>(base.size(), 200));
-  return "sandbox-" + hex + "-" + base;
-}
-
 Teardown::Sink warn() {
   return [](std::string_view warning) { log::warning(warning); };
 }
@@ -62,8 +44,9 @@ ShareFs::~ShareFs() {
   if (daemon_) daemon_->kill();
 }
 
-vmm::ShareSpec ShareFs::spec() const {
-  return {.tag = std::string(kMountTag), .socket = socket_path(), .queue_size = config_.queue_size};
+std::optional<vmm::ShareSpec> ShareFs::spec() const {
+  return vmm::ShareSpec{
+      .tag = std::string(kMountTag), .socket = socket_path(), .queue_size = config_.queue_size};
 }
 
 Awaitable<> ShareFs::prepare() {
@@ -129,13 +112,15 @@ void ShareFs::unshare_rootfs(const std::string& container_id) {
   tree_.unbind(rootfs_name(container_id));
 }
 
-Awaitable<std::string> ShareFs::share_path(std::string source, ShareTree::Access access) {
+Awaitable<std::optional<std::string>> ShareFs::share_path(SharedPath path) {
+  const std::string source = std::move(path.source);
+  const ShareTree::Access access = path.access;
   const std::string key = (access == ShareTree::Access::kReadOnly ? "ro " : "rw ") + source;
   if (const auto known = paths_.find(key); known != paths_.end()) {
     ++known->second.users;
     co_return guest_path(known->second.name);
   }
-  const std::string name = unique_name(source);
+  const std::string name = unique_name("sandbox", 8, source);
   // The child has this process's mount namespace, so that its mounts are ours.
   auto work = [tree = tree_, source, name, access] { tree.bind(source, name, access); };
   co_await run_in_child(std::move(work), kBindLimit, "sharing " + source + " with the guest");

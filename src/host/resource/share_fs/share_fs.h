@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "host/resource/share_fs/share.h"
 #include "host/resource/share_fs/share_tree.h"
 #include "host/resource/share_fs/virtiofsd.h"
 #include "host/vmm/vm_spec.h"
@@ -17,10 +18,6 @@
 namespace kata::share_fs {
 
 class VirtiofsdProcess;
-
-// What the guest's agent mounts, and where (agent-api facts, sections 4 and 7).
-inline constexpr std::string_view kMountTag = "kataShared";
-inline constexpr std::string_view kGuestMountPoint = "/run/kata-containers/shared/containers/";
 
 struct ShareFsConfig {
   std::string sandbox_id;
@@ -47,38 +44,30 @@ struct ShareFsConfig {
 
 // One thread. The process must be in a mount namespace of its own (enter_private_mount_namespace), which
 // virtiofsd inherits.
-class ShareFs {
+class ShareFs : public Share {
  public:
   ShareFs(asio::any_io_executor executor, ShareFsConfig config);
-  ~ShareFs();
+  ~ShareFs() override;
   ShareFs(const ShareFs&) = delete;
   ShareFs& operator=(const ShareFs&) = delete;
 
   // Makes the tree and starts virtiofsd. The socket listens before the first suspension: a VMM started right
   // after the call can connect. On failure nothing is left behind.
-  Awaitable<> prepare();
-  // What the VM needs; known from the beginning.
-  [[nodiscard]] vmm::ShareSpec spec() const;
+  Awaitable<> prepare() override;
+  [[nodiscard]] std::optional<vmm::ShareSpec> spec() const override;
 
   // Bind mounts a container's root file system into the share; returns its path in the guest.
-  std::string share_rootfs(const std::string& container_id, const std::string& source);
-  // A folder or file of the host; one per source and access, counted. In a child process with a limit, since
-  // any file system may be behind it. Returns its path in the guest.
-  Awaitable<std::string> share_path(std::string source, ShareTree::Access access);
-  // Takes a container's root file system out. Not there is success.
-  void unshare_rootfs(const std::string& container_id);
-  // Gives back one share_path() by the guest path that it returned.
-  Awaitable<> unshare_path(std::string guest_path);
+  std::string share_rootfs(const std::string& container_id, const std::string& source) override;
+  // In a child process with a limit, since any file system may be behind it.
+  Awaitable<std::optional<std::string>> share_path(SharedPath path) override;
+  void unshare_rootfs(const std::string& container_id) override;
+  Awaitable<> unshare_path(std::string guest_path) override;
 
-  // Returns how virtiofsd ended, with its last words, whenever and why ever that happens. Any number of
-  // waiters.
-  Awaitable<std::string> daemon_end();
-  // 0 before prepare().
-  [[nodiscard]] pid_t pid() const;
+  // With virtiofsd's last words.
+  Awaitable<std::string> daemon_end() override;
+  [[nodiscard]] pid_t pid() const override;
 
-  // Ends virtiofsd, unmounts and removes everything; all steps run, failures are logged. Idempotent. Call it
-  // when the VM is gone.
-  Awaitable<> release();
+  Awaitable<> release() override;
 
   // All that a sandbox's share may have left on disk and as mounts in this namespace, by its id alone;
   // processes are ended by who recorded them. For the time after a crash; safe to call twice.

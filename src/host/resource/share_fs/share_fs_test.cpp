@@ -43,6 +43,10 @@ class ShareFsTest : public ShareTest {
     ::chmod(path.c_str(), 0755);
     return path;
   }
+  [[nodiscard]] SharedPath hosts(ShareTree::Access access) const {
+    return {
+        .source = folder_ + "/hosts", .access = access, .container_id = "c1", .destination = "/etc/hosts"};
+  }
   template <typename T>
   T run(Awaitable<T> task) {
     auto limited = with_deadline(std::move(task), std::chrono::seconds(20), "a step of the test");
@@ -88,8 +92,8 @@ TEST_F(ShareFsTest, TheInstalledVirtiofsdServesAndGoes) {
     ShareFs share(context_.get_executor(), config());
     run(share.prepare());
     ASSERT_GT(share.pid(), 0);
-    EXPECT_EQ(share.spec().socket, folder_ + "/virtiofsd.sock");
-    if (connected) EXPECT_TRUE(can_connect(share.spec().socket));
+    EXPECT_EQ(share.spec()->socket, folder_ + "/virtiofsd.sock");
+    if (connected) EXPECT_TRUE(can_connect(share.spec()->socket));
     run(share.release());
     // The C one has a child in a pid namespace; both are in the session that we gave it.
     EXPECT_NE(::kill(-share.pid(), 0), 0);
@@ -104,7 +108,7 @@ TEST_F(ShareFsTest, ADeadVirtiofsdIsReportedWithItsLastWords) {
   ShareFs share(context_.get_executor(), settings);
   run(share.prepare());
   EXPECT_EQ(run(share.daemon_end()), "virtiofsd ended with exit code 3: cannot do it");
-  EXPECT_FALSE(can_connect(share.spec().socket)) << "nobody waits for a dead daemon";
+  EXPECT_FALSE(can_connect(share.spec()->socket)) << "nobody waits for a dead daemon";
   run(share.release());
   expect_nothing_left();
 }
@@ -183,11 +187,11 @@ TEST_F(ShareFsTest, PathsAreCountedAndNamedForTheGuest) {
   EXPECT_EQ(share.share_rootfs("c1", folder_ + "/bundle-rootfs"),
             "/run/kata-containers/shared/containers/passthrough/c1/rootfs");
   EXPECT_THROW(share.share_rootfs("../c1", folder_), Error);
-  const std::string first = run(share.share_path(folder_ + "/hosts", ShareTree::Access::kReadOnly));
+  const std::string first = run(share.share_path(hosts(ShareTree::Access::kReadOnly))).value();
   EXPECT_THAT(first, StartsWith("/run/kata-containers/shared/containers/passthrough/sandbox-"));
   EXPECT_THAT(first, testing::EndsWith("-hosts"));
-  EXPECT_EQ(run(share.share_path(folder_ + "/hosts", ShareTree::Access::kReadOnly)), first);
-  EXPECT_NE(run(share.share_path(folder_ + "/hosts", ShareTree::Access::kReadWrite)), first);
+  EXPECT_EQ(run(share.share_path(hosts(ShareTree::Access::kReadOnly))), first);
+  EXPECT_NE(run(share.share_path(hosts(ShareTree::Access::kReadWrite))), first);
   const std::string host = folder_ + "/base/sb1/ro/passthrough/" + first.substr(first.rfind("sandbox-"));
   EXPECT_EQ(read_file(host), "127.0.0.1 localhost");
   run(share.unshare_path(first));

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <memory>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <vector>
 
@@ -170,6 +171,19 @@ void ShareTree::remove(Teardown& teardown) const {
   const std::string base = root_.substr(0, root_.rfind('/'));
   const std::string above = base.substr(0, base.rfind('/'));
   if (::rmdir(base.c_str()) == 0 && above.ends_with("/kata-containers/shared")) ::rmdir(above.c_str());
+}
+
+std::string unique_name(std::string_view prefix, size_t digits, std::string_view path) {
+  uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number))
+    throw_errno("getting a random number");
+  constexpr std::string_view hex = "0123456789abcdef";
+  std::string name = std::string(prefix) + "-";
+  for (size_t i = 0; i < digits; ++i, number >>= 4U) name += hex[number & 15U];
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const std::string_view last = path.substr(path.rfind('/') + 1);
+  // The whole must stay a file name.
+  return (name + "-" + std::string(last.empty() ? "root" : last)).substr(0, 255);
 }
 
 void enter_private_mount_namespace() {

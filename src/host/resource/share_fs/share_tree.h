@@ -48,6 +48,9 @@ class ShareTree {
 // A file name: not empty, not "." or "..", no '/' and no NUL, at most 255 bytes.
 bool is_file_name(std::string_view name);
 
+// "<prefix>-<random hexadecimal digits>-<last part of path>", a file name: "sandbox-1f2e3d4c-hosts".
+std::string unique_name(std::string_view prefix, size_t digits, std::string_view path);
+
 // For main() of a process that mounts things for a sandbox, before it starts threads: from then on its mounts
 // are seen by itself and its children only and go with the last of them; what the host mounts still arrives.
 void enter_private_mount_namespace();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -16,17 +17,27 @@ bool is_below(std::string_view path, std::string_view folder) {
          (path.starts_with(folder) && path.size() > folder.size() && path[folder.size()] == '/');
 }
 
-Awaitable<> share_one(share_fs::ShareFs& share, oci::Mount& mount, std::vector<std::string>& shared) {
-  const auto access = has_option(mount, "ro") ? share_fs::ShareTree::Access::kReadOnly
-                                              : share_fs::ShareTree::Access::kReadWrite;
+// False when the container goes without it.
+Awaitable<bool> share_one(share_fs::Share& share, oci::Mount& mount, const std::string& container_id,
+                          std::vector<std::string>& shared) {
+  share_fs::SharedPath path;
+  path.source = mount.source;
+  path.access = has_option(mount, "ro") ? share_fs::ShareTree::Access::kReadOnly
+                                        : share_fs::ShareTree::Access::kReadWrite;
+  path.container_id = container_id;
+  path.destination = mount.destination;
+  std::optional<std::string> place;
   std::exception_ptr failure;
   try {
-    mount.source = co_await share.share_path(mount.source, access);
+    place = co_await share.share_path(std::move(path));
   } catch (const Error&) {
     failure = std::current_exception();
   }
   if (failure) throw to_error(failure).within("mount " + mount.destination + " from " + mount.source);
-  shared.push_back(mount.source);
+  if (!place) co_return false;
+  mount.source = *place;
+  shared.push_back(*std::move(place));
+  co_return true;
 }
 
 }  // namespace
@@ -49,14 +60,14 @@ MountKind classify(const oci::Mount& mount) {
 }
 
 Awaitable<std::vector<std::string>> share_bind_mounts(
-    share_fs::ShareFs& share, oci::Spec& spec,
-    const std::vector<device::ContainerDisks::MountSource>& on_disks) {
+    share_fs::Share& share, oci::Spec& spec, std::string container_id,
+    const std::vector<device::ContainerDisks::MountSource>& done) {
   std::vector<std::string> shared;
+  std::vector<std::string> left_out;
   std::exception_ptr failure;
   try {
     for (size_t index = 0; index < spec.mounts.size(); ++index) {
-      if (std::ranges::find(on_disks, index, &device::ContainerDisks::MountSource::index) != on_disks.end())
-        continue;
+      if (std::ranges::find(done, index, &device::ContainerDisks::MountSource::index) != done.end()) continue;
       oci::Mount& mount = spec.mounts[index];
       switch (classify(mount)) {
         case MountKind::kGuestOnly:
@@ -69,13 +80,16 @@ Awaitable<std::vector<std::string>> share_bind_mounts(
         case MountKind::kHostSystem:
           break;
         case MountKind::kHostBind:
-          co_await share_one(share, mount, shared);
+          if (!co_await share_one(share, mount, container_id, shared)) left_out.push_back(mount.destination);
           break;
       }
     }
   } catch (const Error&) {
     failure = std::current_exception();
   }
+  std::erase_if(spec.mounts, [&](const oci::Mount& mount) {
+    return std::ranges::find(left_out, mount.destination) != left_out.end();
+  });
   if (!failure) co_return shared;
   for (const std::string& path : shared) {
     try {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "host/device/container_disks.h"
-#include "host/resource/share_fs/share_fs.h"
+#include "host/resource/share_fs/share.h"
 #include "lib/async/awaitable.h"
 #include "lib/oci/spec.h"
 
@@ -30,11 +30,11 @@ enum class MountKind {
 };
 MountKind classify(const oci::Mount& mount);
 
-// Shares every host bind of the spec and rewrites its source to the guest's path. Returns the guest paths to
-// give back later; mounts that are on disks are left alone. On failure those that were shared by this call
-// are given back.
+// Shares every host bind of the spec and rewrites its source to the guest's path; a mount that the container
+// has to go without is taken out. Returns the guest paths to give back later; mounts whose sources are in the
+// guest already (`done`) are left alone. On failure those that were shared by this call are given back.
 Awaitable<std::vector<std::string>> share_bind_mounts(
-    share_fs::ShareFs& share, oci::Spec& spec,
-    const std::vector<device::ContainerDisks::MountSource>& on_disks = {});
+    share_fs::Share& share, oci::Spec& spec, std::string container_id,
+    const std::vector<device::ContainerDisks::MountSource>& done = {});
 
 }  // namespace kata::volume
