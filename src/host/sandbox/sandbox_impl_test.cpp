@@ -351,6 +351,23 @@ TEST_F(SandboxTest, FailedStartsLeaveNothingAndSayWhy) {
   EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("../x"))); }), Code::kInvalidArgument);
 }
 
+TEST_F(SandboxTest, WithoutASharedFileSystem) {
+  make_sandbox([](config::Config& config) { config.hypervisor.shared_fs.reset(); });
+  EXPECT_EQ(code_of([&] { run(sandbox_->create_container(request("s1"))); }), Code::kFailedPrecondition);
+  EXPECT_NE(last_message_.find("use a snapshotter whose snapshots are disks"), std::string::npos)
+      << last_message_;
+  make_sandbox([](config::Config& config) { config.hypervisor.shared_fs.reset(); });
+  run(sandbox_->boot_empty(oci::Spec{}));
+  ASSERT_TRUE(driver_->spec());
+  EXPECT_THAT(driver_->spec()->shares, testing::IsEmpty());
+  EXPECT_FALSE(driver_->spec()->memory.shared) << "nobody else maps it here";
+  EXPECT_FALSE(std::filesystem::exists(dir_ + "/share/s1"));
+  run(sandbox_->stop());
+  make_sandbox([](config::Config& config) { config.hypervisor.shared_fs = "virtio-fs-nydus"; });
+  EXPECT_EQ(code_of([&] { run(sandbox_->boot_empty(oci::Spec{})); }), Code::kUnimplemented);
+  EXPECT_NE(last_message_.find("virtio-fs-nydus"), std::string::npos) << last_message_;
+}
+
 TEST_F(SandboxTest, ADeadVmEndsEverythingWith255) {
   run(sandbox_->create_container(request("s1")));
   run(sandbox_->start("s1", ""));

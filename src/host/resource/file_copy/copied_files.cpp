@@ -120,7 +120,8 @@ Awaitable<> CopiedFiles::copy_first(TreePtr tree) {
 Awaitable<> CopiedFiles::bring_up_to_date(TreePtr tree) {
   tree->dirty = false;
   const Snapshot seen = co_await look(tree);
-  if (seen.special.size() != std::exchange(tree->special, seen.special.size()) && !seen.special.empty()) {
+  if (seen.special.size() != std::exchange(tree->special, seen.special.size()) && !seen.special.empty() &&
+      !seen.entries.empty()) {
     log::warning("sockets, devices and pipes of the node are not copied into the guest",
                  {{"source", tree->copy.source()},
                   {"first", seen.special.front()},
