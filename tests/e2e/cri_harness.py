@@ -25,18 +25,19 @@ def handler():
     return "kata" if harness.OPTIONS.runtime == harness.KATA else "runc"
 
 
-def set_up(version=None, sandboxer="podsandbox"):
-    """For setUpModule or setUpClass: skips with the reason when this machine cannot run it."""
+def set_up(version=None, sandboxer="podsandbox", snapshotter="", changes=()):
+    """For setUpModule or setUpClass: skips with the reason when this machine cannot run it. `changes` to the configuration:
+    (table, key, value)."""
     global LAB, CLIENT, FOLDER
     try:
         program = cri.client_program(paths.cache())
         FOLDER = tempfile.mkdtemp(prefix="kata-cri.")
         tables = configuration.defaults(paths.guest())
-        for table, key, value in harness.OPTIONS.tables:
+        for table, key, value in (*harness.OPTIONS.tables, *changes):
             tables.setdefault(table, {})[key] = value
-        settings = cri.Settings(configuration.write(os.path.join(FOLDER, "kata.toml"), tables), sandboxer)
+        settings = cri.Settings(configuration.write(os.path.join(FOLDER, "kata.toml"), tables), sandboxer, snapshotter)
         LAB = containerd.Containerd(os.path.join(FOLDER, "lab"), version or harness.OPTIONS.containerd, paths.cache(), [paths.binaries()],
-                                    pods=settings)
+                                    pods=settings, disks=bool(snapshotter))
         LAB.__enter__()
     except cri.Unavailable as reason:
         raise unittest.SkipTest(str(reason))

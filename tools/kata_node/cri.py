@@ -84,6 +84,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.kata]
       runtime_type = "io.containerd.kata.v2"
       sandboxer = "{sandboxer}"
+      snapshotter = "{snapshotter}"
       privileged_without_host_devices = true
       pod_annotations = ["io.katacontainers.*"]
       container_annotations = ["io.katacontainers.*"]
@@ -103,6 +104,8 @@ class Settings:
     kata_configuration: str
     # "podsandbox": a pause container; "shim": the Sandbox API (containerd 2.x)
     sandboxer: str = "podsandbox"
+    # Of the kata runtime (containerd 2.x, one of disk_snapshotters); "" = containerd's default.
+    snapshotter: str = ""
     bridge: str = dataclasses.field(default_factory=lambda: f"kcri{os.getpid() % 1000000}")
     subnet: str = dataclasses.field(default_factory=lambda: f"10.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.0/24")
 
@@ -118,7 +121,8 @@ def configuration(folder, version, settings):
     with open(os.path.join(folder, "cni.d/10-pods.conflist"), "w", encoding="ascii") as file:
         json.dump({"cniVersion": "0.4.0", "name": settings.bridge, "plugins": [bridge]}, file)
     template = _CONFIG_V3 if version.startswith("2") else _CONFIG_V2
-    return template.format(dir=folder, pause=PAUSE, cni=CNI_PLUGINS, kata=settings.kata_configuration, sandboxer=settings.sandboxer)
+    return template.format(dir=folder, pause=PAUSE, cni=CNI_PLUGINS, kata=settings.kata_configuration, sandboxer=settings.sandboxer,
+                           snapshotter=settings.snapshotter)
 
 
 def client_program(cache, log=print):

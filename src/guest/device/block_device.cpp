@@ -1,10 +1,12 @@
 #include "guest/device/block_device.h"
 
+#include <cerrno>
 #include <charconv>
 #include <string_view>
 #include <sys/stat.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "guest/boot/modules.h"
@@ -12,6 +14,7 @@
 #include "lib/async/deadline.h"
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
+#include "lib/fd/unique_fd.h"
 #include "lib/log/log.h"
 
 namespace kata::device {
@@ -105,9 +108,12 @@ Lookup scsi_lookup(const std::string& driver, const std::string& address, const 
   };
 }
 
-bool is_block_node(const std::string& path) {
+// The kernel makes the node a moment before it has the disk, and tells of it after that.
+bool is_usable_node(const std::string& path) {
   struct stat info{};
-  return ::stat(path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
+  if (::stat(path.c_str(), &info) != 0 || !S_ISBLK(info.st_mode)) return false;
+  const UniqueFd disk(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  return disk || (errno != ENXIO && errno != ENODEV);
 }
 
 Awaitable<std::string> look_until_there(const UeventWatcher& watcher, Lookup lookup) {
@@ -171,7 +177,7 @@ Awaitable<std::string> wait_for_device(const UeventWatcher& watcher, Lookup look
                                        Duration limit) {
   Lookup with_node = [lookup = std::move(lookup)]() -> std::optional<std::string> {
     auto node = lookup();
-    return node && is_block_node(*node) ? node : std::nullopt;
+    return node && is_usable_node(*node) ? node : std::nullopt;
   };
   co_return co_await wait_for(watcher, std::move(with_node), std::move(what), limit);
 }

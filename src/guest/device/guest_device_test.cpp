@@ -1,8 +1,13 @@
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -128,6 +133,26 @@ TEST_F(Tree, ADeviceThatNeverComesIsADeadline) {
   std::optional<Code> code;
   asio::co_spawn(io,
                  wait_for_device(watcher, block_lookup("blk", "02/00", tree_), "blk device 02/00",
+                                 std::chrono::milliseconds(20)),
+                 [&](const std::exception_ptr& error, const std::string&) { code = to_error(error).code(); });
+  io.run();
+  EXPECT_EQ(code, Code::kDeadlineExceeded);
+}
+
+TEST_F(Tree, ANodeWithoutItsDiskIsNotThereYet) {
+  folder("/dev");
+  folder("/sys/devices/pci0000:00/0000:00:02.0/virtio3/block/vdb");
+  // Numbers of no device.
+  const std::string node = root_ + "/dev/vdb";
+  if (::mknod(node.c_str(), S_IFBLK | 0600, makedev(4094, 1)) != 0)
+    GTEST_SKIP() << "needs root to make nodes";
+  const int fd = ::open(node.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (fd >= 0 || errno != ENXIO) GTEST_SKIP() << "this file system opens no nodes";
+  asio::io_context io;
+  UeventWatcher watcher(io.get_executor());
+  std::optional<Code> code;
+  asio::co_spawn(io,
+                 wait_for_device(watcher, block_lookup("blk", "02", tree_), "blk device 02",
                                  std::chrono::milliseconds(20)),
                  [&](const std::exception_ptr& error, const std::string&) { code = to_error(error).code(); });
   io.run();
