@@ -30,8 +30,8 @@ SCRIPT_TESTS = ("tools/kata_lint/lint_test.py", "tools/kata_check/counts_test.py
                 "bench/kata_bench/bench_test.py")
 FAILPOINT_TRACE = b"KATA_FAILPOINTS_DIR"
 # What another containerd can change; the rest is between the shim and its guest.
-CONTAINERD_TESTS = ("block_e2e.Snapshotters", "bundle_e2e", "crash_e2e", "cri_e2e", "cri_stream_e2e", "management_e2e", "run_e2e", "stdio_e2e",
-                    "task_calls_e2e")
+CONTAINERD_TESTS = ("block_e2e.Snapshotters", "bundle_e2e", "copied_files_e2e.Copies", "cri_copied_files_e2e", "crash_e2e", "cri_e2e", "cri_stream_e2e",
+                    "management_e2e", "run_e2e", "stdio_e2e", "task_calls_e2e")
 FUZZ_SECONDS = int(os.environ.get("KATA_FUZZ_SECONDS", "20"))
 
 
