@@ -234,6 +234,16 @@ class Mounts(Volumes):
         container = Pod(self).sleeper(mounts=[{"containerPath": "/v", "hostPath": volume}])
         self.assertEqual(container.shell("cat /v/sub/file"), "inner")
 
+    def test_volume_mounted_after_the_start_of_the_pod(self):
+        """What the node mounts later is there too, even where its "/" passes nothing on (a container host in a container)."""
+        pod = Pod(self)
+        volume = self.place("volume")
+        self.mount("-t", "tmpfs", "tmpfs", volume)
+        self.write(volume + "/file", "late")
+        container = pod.sleeper(mounts=[{"containerPath": "/v", "hostPath": volume, "propagation": HOST_TO_CONTAINER},
+                                        {"containerPath": "/f", "hostPath": volume + "/file", "readonly": True}])
+        self.assertEqual(container.shell("cat /v/file /f"), "latelate")
+
     def test_recursively_read_only(self):
         """The handler's features say that it can, so the pod is taken; then nothing below is writable."""
         if not harness.LAB.version.startswith("2"):

@@ -114,6 +114,13 @@ std::optional<std::string> SandboxImpl::pid_target(const Container& joining) con
   return std::nullopt;
 }
 
+Awaitable<std::string> SandboxImpl::share_rootfs(const Container& target) {
+  if (!target.mounted) co_return target.disks.rootfs;
+  const std::string folder = target.mounted->path();
+  if (target.mounted->is_ours()) co_return share_->share_rootfs(target.id, folder);
+  co_return co_await share_->share_foreign_rootfs(target.id, folder);
+}
+
 Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   // What is known before the boot is plugged before the boot: that costs nothing.
   co_await claim_disks(target);
@@ -136,8 +143,7 @@ Awaitable<> SandboxImpl::create_in_guest(std::shared_ptr<Container> target) {
   }
   GuestSpecRules rules = spec_rules(*target);
   target->rootfs_shared = target->mounted != nullptr;
-  rules.guest_rootfs =
-      target->mounted ? share_->share_rootfs(target->id, target->mounted->path()) : target->disks.rootfs;
+  rules.guest_rootfs = co_await share_rootfs(*target);
   agent::ContainerSetup setup;
   setup.id = target->id;
   setup.sandbox_pidns = shares_sandbox_pids(target->spec);

@@ -97,6 +97,8 @@ class SandboxImpl : public Sandbox, public std::enable_shared_from_this<SandboxI
   // sandbox_create.cpp
   void add_pod_sysctls(oci::Spec& spec) const;
   [[nodiscard]] std::optional<std::string> pid_target(const Container& joining) const;
+  // Returns its path in the guest.
+  Awaitable<std::string> share_rootfs(const Container& target);
   Awaitable<> create_in_guest(std::shared_ptr<Container> target);
   Awaitable<> make_in_guest(std::shared_ptr<Container> target, agent::ContainerSetup setup);
   Awaitable<> mount_rootfs(std::shared_ptr<Container> target);

@@ -7,5 +7,7 @@ namespace kata::shim {
 inline constexpr int kListenFd = 3;
 // A file with the serialised Any of the runtime options; may be absent.
 inline constexpr int kOptionsFd = 4;
+// The mount namespace of whoever started the shim; may be absent.
+inline constexpr int kOuterMountsFd = 5;
 
 }  // namespace kata::shim

@@ -3,11 +3,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <utility>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -29,6 +32,7 @@
 #include "lib/async/event.h"
 #include "lib/async/task_group.h"
 #include "lib/fd/io.h"
+#include "lib/linux/mount_copy.h"
 #include "lib/log/log.h"
 
 namespace kata::shim {
@@ -151,6 +155,12 @@ std::string take_options() {
   return read_all(fd.get(), kMaxBootstrapBytes, "the runtime options");
 }
 
+void take_outer_mounts() {
+  if (::ioctl(kOuterMountsFd, NS_GET_NSTYPE) != CLONE_NEWNS) return;
+  ::fcntl(kOuterMountsFd, F_SETFD, FD_CLOEXEC);
+  kernel::set_outer_mounts(UniqueFd(kOuterMountsFd));
+}
+
 void remove_traces(const Flags& flags) {
   for (const std::string& path : {flags.socket, std::string("address"), std::string("shim.pid")}) {
     if (!path.empty() && ::unlink(path.c_str()) != 0 && errno != ENOENT)
@@ -162,6 +172,7 @@ void remove_traces(const Flags& flags) {
 
 int serve(const Flags& flags, const Backend& backend) {
   UniqueFd listener = take_listener();
+  take_outer_mounts();
   set_up_log(flags);
   set_up_process();
   ServeSettings settings;

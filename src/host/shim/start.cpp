@@ -124,12 +124,13 @@ struct SpawnSetup {
 // Starts the serving process: a session of its own, none of our standard streams (containerd reads ours to
 // their end).
 pid_t spawn_server(const std::vector<std::string>& arguments, const UniqueFd& listener,
-                   const std::string& options) {
+                   const UniqueFd& outer_mounts, const std::string& options) {
   // What our caller left open is not for a process that lives as long as the pod.
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   const UniqueFd listen_copy = moved_up(listener);
-  UniqueFd options_copy;
+  UniqueFd options_copy, mounts_copy;
   if (!options.empty()) options_copy = moved_up(keep_for_child(options));
+  if (outer_mounts) mounts_copy = moved_up(outer_mounts);
 
   SpawnSetup setup;
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
@@ -137,6 +138,7 @@ pid_t spawn_server(const std::vector<std::string>& arguments, const UniqueFd& li
                                        fd == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0);
   ::posix_spawn_file_actions_adddup2(&setup.actions, listen_copy.get(), kListenFd);
   if (options_copy) ::posix_spawn_file_actions_adddup2(&setup.actions, options_copy.get(), kOptionsFd);
+  if (mounts_copy) ::posix_spawn_file_actions_adddup2(&setup.actions, mounts_copy.get(), kOuterMountsFd);
 
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -177,10 +179,14 @@ std::string start_server(const Flags& flags, const Bootstrap& bootstrap) {
   Rollback rollback(path);
   if (!bootstrap.socket_dir.empty()) link_socket_dir(bootstrap.socket_dir);
   write_file_atomic("address", address, kAddressMode);
-  if (::geteuid() == 0) enter_private_mount_namespace();
+  UniqueFd outer_mounts;
+  if (::geteuid() == 0) {
+    outer_mounts = open_file("/proc/self/ns/mnt", O_RDONLY);
+    enter_private_mount_namespace();
+  }
   raise_oom_score();
   const pid_t pid = spawn_server(server_arguments(flags, path, flags.debug || bootstrap.debug),
-                                 listening.socket, bootstrap.options);
+                                 listening.socket, outer_mounts, bootstrap.options);
   rollback.completed();
   write_file_atomic("shim.pid", std::to_string(pid), kAddressMode);
   return address;

@@ -63,6 +63,10 @@ std::string CopiedFiles::share_rootfs(const std::string& container_id, const std
                   " is a folder, and the guest has no shared file system (shared_fs = \"none\")");
 }
 
+Awaitable<std::string> CopiedFiles::share_foreign_rootfs(std::string container_id, std::string source) {
+  co_return share_rootfs(container_id, source);
+}
+
 CopiedFiles::TreePtr CopiedFiles::find_or_make(const share_fs::SharedPath& path) {
   TreePtr& tree = by_source_[path.source];
   if (!tree) {

@@ -29,6 +29,7 @@ class CopiedFiles : public share_fs::Share {
   Awaitable<> prepare() override;
   [[nodiscard]] std::optional<vmm::ShareSpec> spec() const override { return std::nullopt; }
   std::string share_rootfs(const std::string& container_id, const std::string& source) override;
+  Awaitable<std::string> share_foreign_rootfs(std::string container_id, std::string source) override;
   void unshare_rootfs(const std::string&) override {}
   // Returns when the guest has all of it.
   Awaitable<std::optional<std::string>> share_path(share_fs::SharedPath path) override;

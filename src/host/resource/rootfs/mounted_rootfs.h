@@ -30,6 +30,8 @@ class MountedRootfs {
 
   // Folder on the node.
   [[nodiscard]] const std::string& path() const { return path_; }
+  // False when somebody else has mounted it.
+  [[nodiscard]] bool is_ours() const { return mounted_ > 0; }
   // Unmounts what prepare() mounted. Idempotent.
   Awaitable<> release();
 

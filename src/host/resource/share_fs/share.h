@@ -38,6 +38,8 @@ class Share {
   // Returns the path in the guest of a container's root file system. kFailedPrecondition when folders cannot
   // be one here.
   virtual std::string share_rootfs(const std::string& container_id, const std::string& source) = 0;
+  // The same for one that somebody else has mounted, perhaps after this process got its own mounts (CRI-O).
+  virtual Awaitable<std::string> share_foreign_rootfs(std::string container_id, std::string source) = 0;
   // Not there is success.
   virtual void unshare_rootfs(const std::string& container_id) = 0;
 

@@ -96,7 +96,9 @@ Awaitable<> ShareFs::start_daemon() {
 Awaitable<> ShareFs::bind_sandbox_mounts() {
   for (const ShareFsConfig::SandboxMount& mount : config_.sandbox_mounts) {
     const std::string name = "sandbox-mounts" + mount.source.substr(mount.source.rfind('/'));
-    auto work = [tree = tree_, mount, name] { tree.bind(mount.source, name, mount.access); };
+    auto work = [tree = tree_, mount, name] {
+      tree.bind(mount.source, name, mount.access, ShareTree::View::kOuter);
+    };
     co_await run_in_child(std::move(work), kBindLimit, "sandbox_bind_mounts");
   }
 }
@@ -106,6 +108,15 @@ std::string ShareFs::share_rootfs(const std::string& container_id, const std::st
   with_context("sharing the rootfs of container " + container_id,
                [&] { tree_.bind(source, name, ShareTree::Access::kReadWrite); });
   return guest_path(name);
+}
+
+Awaitable<std::string> ShareFs::share_foreign_rootfs(std::string container_id, std::string source) {
+  const std::string name = rootfs_name(container_id);
+  auto work = [tree = tree_, source, name] {
+    tree.bind(source, name, ShareTree::Access::kReadWrite, ShareTree::View::kOuter);
+  };
+  co_await run_in_child(std::move(work), kBindLimit, "sharing the rootfs of container " + container_id);
+  co_return guest_path(name);
 }
 
 void ShareFs::unshare_rootfs(const std::string& container_id) {
@@ -122,7 +133,9 @@ Awaitable<std::optional<std::string>> ShareFs::share_path(SharedPath path) {
   }
   const std::string name = unique_name("sandbox", 8, source);
   // The child has this process's mount namespace, so that its mounts are ours.
-  auto work = [tree = tree_, source, name, access] { tree.bind(source, name, access); };
+  auto work = [tree = tree_, source, name, access] {
+    tree.bind(source, name, access, ShareTree::View::kOuter);
+  };
   co_await run_in_child(std::move(work), kBindLimit, "sharing " + source + " with the guest");
   const auto [entry, added] = paths_.try_emplace(key, Shared{.name = name, .users = 0});
   ++entry->second.users;

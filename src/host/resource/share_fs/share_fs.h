@@ -58,6 +58,7 @@ class ShareFs : public Share {
 
   // Bind mounts a container's root file system into the share; returns its path in the guest.
   std::string share_rootfs(const std::string& container_id, const std::string& source) override;
+  Awaitable<std::string> share_foreign_rootfs(std::string container_id, std::string source) override;
   // In a child process with a limit, since any file system may be behind it.
   Awaitable<std::optional<std::string>> share_path(SharedPath path) override;
   void unshare_rootfs(const std::string& container_id) override;

@@ -140,7 +140,7 @@ TEST_F(ShareFsTest, FailedPreparationLeavesNothing) {
          c.sandbox_mounts = {{.source = folder_, .access = ShareTree::Access::kReadOnly},
                              {.source = "/nonexistent/m", .access = ShareTree::Access::kReadOnly}};
        },
-       "sandbox_bind_mounts: sharing /nonexistent/m with the guest: No such file"},
+       "sandbox_bind_mounts: copying the mount of /nonexistent/m: No such file"},
       {"long socket path",
        [](ShareFsConfig& c) {
          c.run_dir = "/tmp/" + std::string(120, 'x');

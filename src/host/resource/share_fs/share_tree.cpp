@@ -15,6 +15,7 @@
 #include "lib/error/error.h"
 #include "lib/fd/io.h"
 #include "lib/linux/mount.h"
+#include "lib/linux/mount_copy.h"
 #include "lib/log/log.h"
 
 namespace kata::share_fs {
@@ -30,20 +31,6 @@ void make_folders(const std::string& path, mode_t mode) {
     if (::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) throw_errno("making folder " + part);
     if (end == std::string::npos) return;
   }
-}
-
-// The copy is read-only before it gets its place: later changes of a mount's flags do not propagate, so the
-// guest's side would stay writable.
-void bind_readonly(const std::string& source, const std::string& target) {
-  const UniqueFd copy(
-      ::open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
-  if (!copy) throw_errno("copying the mount of " + source);
-  mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_RDONLY;
-  if (::mount_setattr(copy.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) != 0)
-    throw_errno("making the mount of " + source + " read-only");
-  if (::move_mount(copy.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
-    throw_errno("mounting " + source + " on " + target);
 }
 
 // Removes an empty folder or an empty file. Not there is success; anything with content stays and is an
@@ -121,10 +108,12 @@ void ShareTree::create() {
   kernel::remount_readonly(ro_);
 }
 
-void ShareTree::bind(const std::string& source, const std::string& name, Access access) const {
+void ShareTree::bind(const std::string& source, const std::string& name, Access access, View view) const {
   const std::string target = host_path(name);
+  const UniqueFd copy =
+      view == View::kOuter ? kernel::copy_outer_mounts(source) : kernel::copy_mounts(source);
   struct stat info{};
-  if (::stat(source.c_str(), &info) != 0) throw_errno("sharing " + source + " with the guest");
+  if (::fstat(copy.get(), &info) != 0) throw_errno("sharing " + source + " with the guest");
   if (S_ISSOCK(info.st_mode)) {
     log::warning(source +
                  " is a socket: the guest sees it and nobody there can connect to it, it is the node's");
@@ -137,11 +126,9 @@ void ShareTree::bind(const std::string& source, const std::string& name, Access 
     const UniqueFd file = open_file(target, O_WRONLY | O_CREAT | O_EXCL, 0644);
   }
   try {
-    if (access == Access::kReadOnly) {
-      bind_readonly(source, target);
-    } else {
-      kernel::bind_mount(source, target, kernel::BindDepth::kRecursive);
-    }
+    kernel::attach_mounts(
+        copy, target,
+        access == Access::kReadOnly ? kernel::CopyAccess::kReadOnly : kernel::CopyAccess::kAsSource);
   } catch (...) {
     unbind(name);
     throw;

@@ -29,9 +29,11 @@ class ShareTree {
 
   // Makes folders and mounts. kAlreadyExists when the sandbox's folder is there.
   void create();
-  // Binds `source` (folder or anything else) to a name below passthrough ("c1/rootfs"); the target is made.
   enum class Access { kReadWrite, kReadOnly };
-  void bind(const std::string& source, const std::string& name, Access access) const;
+  // Where the source is looked up: kOuter = see kernel::copy_outer_mounts(), for a child process.
+  enum class View { kOwn, kOuter };
+  // Binds `source` (folder or anything else) to a name below passthrough ("c1/rootfs"); the target is made.
+  void bind(const std::string& source, const std::string& name, Access access, View view = View::kOwn) const;
   // Unmounts and removes one name, and its folder if that is empty then. Not there is success.
   void unbind(const std::string& name) const;
   // Unmounts and removes all, each step on its own; needs nothing but the paths, so it serves after a crash,
