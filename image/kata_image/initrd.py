@@ -18,17 +18,29 @@ ON_DEMAND_MODULES = (
     ("virtio:8", ("virtio_scsi", "sd_mod")),
     ("virtio:24", ("virtio_mem",)),
     ("fs:erofs", ("erofs",)),
-    ("dm:verity", ("dm_verity",)),
 )
 
 # The same for large and rarely used ones, which stay compressed as the package has them; the kernel unpacks them.
-COMPRESSED_MODULES = (("fs:xfs", ("xfs",)), ("fs:btrfs", ("btrfs",)))
+COMPRESSED_MODULES = (("fs:xfs", ("xfs",)), ("fs:btrfs", ("btrfs",)), ("dm:verity", ("dm_verity",)))
+
+# What containers may do with a network of their own (bridges, tunnels, packet filters), as with a kernel that has it all built in:
+# loaded when the kernel asks for it. Compressed as the package has them.
+REQUESTED_MODULES = (
+    "bridge", "br_netfilter", "veth", "dummy", "tun", "macvlan", "ipvlan", "8021q",
+    "iptable_filter", "iptable_nat", "iptable_mangle", "iptable_raw", "ip6table_filter", "ip6table_nat", "ip6table_mangle", "ip6table_raw",
+    "ipt_REJECT", "ip6t_REJECT", "xt_conntrack", "xt_MASQUERADE", "xt_nat", "xt_REDIRECT", "xt_tcpudp", "xt_multiport", "xt_owner", "xt_mark",
+    "xt_connmark", "xt_comment", "xt_addrtype", "xt_limit", "xt_statistic", "xt_LOG", "xt_TPROXY", "xt_socket", "nf_tables", "nft_compat", "nft_chain_nat", "nft_ct", "nft_nat", "nft_masq", "nft_redir", "nft_reject_inet", "nft_limit",
+    "nft_fib_inet", "nft_log",
+)
 
 # The agent reads this file at boot and loads the modules in this order: one absolute path a line.
 LOAD_LIST = "lib/modules/kata-modules.load"
 
 # The same with the need in front ("virtio:1 <path>").
 DEVICE_LIST = "lib/modules/kata-modules.on-demand"
+
+# A request of the kernel (a module's name or an alias), then the files that answer it, in their order.
+REQUEST_LIST = "lib/modules/kata-modules.requests"
 
 # What the first stage needs to get at the root file system, by its words: the root device's kind, the file system, dm-verity.
 FIRST_STAGE_MODULES = (
@@ -64,6 +76,16 @@ class _ModuleFiles:
         return [f"{word} {self.add(name, form)}" for word, tops in needs for name in self._tree.load_order(tops) if name not in without]
 
 
+def _requests(files, tree, forms):
+    """The lines of the request list. `forms`: {module: form} of those to be had."""
+    lines = {}
+    for name in forms:
+        paths = [files.add(needed, forms.get(needed, "packed")).strip() for needed in tree.load_order((name,))]
+        for word in (name, *tree.aliases(name)):
+            lines.setdefault(word.replace("-", "_"), " ".join(paths))
+    return "".join(f"{word} {paths}\n" for word, paths in sorted(lines.items()))
+
+
 def _with_agent(agent):
     if agent[:4] != b"\x7fELF":
         raise modules.ModuleError("the agent is not an ELF binary")
@@ -76,7 +98,7 @@ def _with_agent(agent):
     return archive
 
 
-def root(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, compressed=COMPRESSED_MODULES):
+def root(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, compressed=COMPRESSED_MODULES, requested=REQUESTED_MODULES):
     """Returns the guest's root as a cpio.Archive. `agent` is the binary's content, `tree` a modules.ModuleTree."""
     archive = _with_agent(agent)
     for folder in _FOLDERS:
@@ -91,6 +113,14 @@ def root(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, co
     archive.file(LOAD_LIST, "".join(map(files.add, at_boot)).encode())
     later = files.lines(on_demand, "plain", at_boot) + files.lines(compressed, "packed", at_boot)
     archive.file(DEVICE_LIST, "".join(later).encode())
+    # whom the kernel asks for modules
+    archive.symlink("sbin/modprobe", "../usr/bin/kata-agent")
+    forms = {name: "plain" for _, tops in on_demand for name in tree.load_order(tops)}
+    # kernels differ in what they have of these
+    for tops in (*(tops for _, tops in compressed), tuple(filter(tree.has, requested))):
+        for name in tree.load_order(tops):
+            forms.setdefault(name, "packed")
+    archive.file(REQUEST_LIST, _requests(files, tree, forms).encode())
     return archive
 
 

@@ -78,6 +78,10 @@ class ModuleTree:
             self._builtin = {_canonical(os.path.basename(line.strip())) for line in listing}
         self._cache = {}
 
+    def has(self, name):
+        """Whether there is such a file; a built-in one has none."""
+        return _canonical(name) in self._files
+
     def is_builtin(self, name):
         return _canonical(name) in self._builtin
 
@@ -99,6 +103,10 @@ class ModuleTree:
         path = self._files[_canonical(name)]
         with open(path, "rb") as file:
             return os.path.relpath(path, self.folder), file.read()
+
+    def aliases(self, name):
+        """The words other than its name for which the kernel would ask for a module; those with wildcards are of no use for that."""
+        return [value for field, value in modinfo(self.load(name)[1]) if field == "alias" and not set(value) & set("*:? ")]
 
     def load_order(self, names):
         """Returns the module names to load, dependencies first, built-in ones left out, in the order of `names`."""

@@ -240,7 +240,7 @@ class Mounts(Volumes):
         volume = self.place("volume")
         self.mount("-t", "tmpfs", "tmpfs", volume)
         self.write(volume + "/file", "late")
-        container = pod.sleeper(mounts=[{"containerPath": "/v", "hostPath": volume, "propagation": HOST_TO_CONTAINER},
+        container = pod.sleeper(mounts=[{"containerPath": "/v", "hostPath": volume},
                                         {"containerPath": "/f", "hostPath": volume + "/file", "readonly": True}])
         self.assertEqual(container.shell("cat /v/file /f"), "latelate")
 

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include "guest/boot/modprobe.h"
 #include "guest/container/launcher.h"
 #include "guest/container/pid_holder.h"
 #include "guest/rpc/agent.h"
@@ -27,6 +28,7 @@ bool is(const char* argument, const char* name, const char* long_name) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (kata::boot::is_modprobe(argc, argv)) return kata::boot::run_modprobe(argc, argv);
   // Containers begin as this program, started by itself.
   if (kata::container::is_init_stage(argc, argv)) return kata::container::run_init_stage();
   if (kata::container::is_pid_holder(argc, argv)) return kata::container::run_pid_holder();
