@@ -29,9 +29,9 @@ class Run(Test):
     @kata_only
     def test_networks_of_its_own(self):
         """What the guest's kernel has as modules is there when a container asks, as with a kernel that has it all built in."""
-        script = "brctl addbr bridge0 && ip link add veth0 type veth peer name veth1 && tunctl -t tun0 && ip link add other type dummy && ls /sys/class/net"
+        script = "brctl addbr bridge0 && ip link add v0 type veth && tunctl -t tun0 && ip link add other type dummy && ls /sys/class/net"
         inside = self.expect_run("sh", "-c", script, flags=("--rm", "--privileged")).stdout.decode().split()
-        self.assertLessEqual({"bridge0", "veth0", "veth1", "other"}, set(inside))
+        self.assertLessEqual({"bridge0", "v0", "other"}, set(inside))
 
     def test_image_layers(self):
         result = self.expect_run("sh", "-c", "cd /layers; for f in *; do echo $f $(cat $f); done")
