@@ -33,6 +33,7 @@ void require(bool good, const char* what) {
 int files(const std::string& folder, int count) {
   std::vector<char> data(1024, 'x');
   std::vector<std::string> names;
+  names.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) names.push_back(folder + "/file" + std::to_string(i));
   const Clock::time_point begin = Clock::now();
   for (const std::string& name : names) {
@@ -59,6 +60,7 @@ int connect_to(const char* address, const char* port) {
   peer.sin_port = htons(static_cast<uint16_t>(std::atoi(port)));
   require(::inet_pton(AF_INET, address, &peer.sin_addr) == 1, address);
   const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+  require(fd >= 0, "making a socket");
   require(::connect(fd, reinterpret_cast<const sockaddr*>(&peer), sizeof peer) == 0, "connecting");
   return fd;
 }

@@ -97,7 +97,9 @@ void wait_for(const std::string& device, const UniqueFd& events) {
     if (::poll(&poll, 1, static_cast<int>(left.count())) < 0 && errno != EINTR)
       throw_errno("waiting for the root device " + device);
     std::array<char, 4096> event;
-    while (::recv(events.get(), event.data(), event.size(), 0) > 0 || errno == ENOBUFS) {
+    for (;;) {
+      const ssize_t size = ::recv(events.get(), event.data(), event.size(), 0);
+      if (size == 0 || (size < 0 && errno != ENOBUFS)) break;
     }
   }
 }
@@ -160,12 +162,12 @@ std::expected<RootPlan, Error> parse_root(std::string_view command_line) {
   for (const std::string& word : split_command_line(command_line)) {
     const size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);
-    std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
+    const std::string value = equals == std::string::npos ? "" : word.substr(equals + 1);
     if (word == "ro" || word == "rw") plan.readonly = word == "ro";
-    if (name == "root") plan.device = std::move(value);
-    if (name == "rootfstype") plan.fstype = std::move(value);
-    if (name == "rootflags") plan.options = std::move(value);
-    if (name == "init") plan.init = std::move(value);
+    if (name == "root") plan.device = value;
+    if (name == "rootfstype") plan.fstype = value;
+    if (name == "rootflags") plan.options = value;
+    if (name == "init") plan.init = value;
     if (name == "dm-mod.create") {
       auto verity = parse_verity(value);
       if (!verity) return std::unexpected(verity.error());

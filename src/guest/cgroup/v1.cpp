@@ -71,6 +71,7 @@ void LegacyCgroup::apply(const oci::Resources& resources) {
 
 std::vector<std::string> LegacyCgroup::entry_files() const {
   std::vector<std::string> files;
+  files.reserve(mounts_.size());
   // "tasks", not "cgroup.procs": a thread that enters by itself needs no lock of the whole machine.
   for (const std::string& mount : mounts_) files.push_back(mount + path_ + "/tasks");
   return files;

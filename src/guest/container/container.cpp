@@ -260,7 +260,6 @@ Awaitable<> Container::destroy() {
   if (destroyed_) co_return;
   destroyed_ = true;
   Teardown teardown("container " + id(), [](std::string_view warning) { log::warning(warning); });
-  std::string reason;
   // Awaiting in a handler is not possible: each step keeps its failure.
   const auto attempt = [&teardown](const char* step, Awaitable<> body) -> Awaitable<> {
     try {

@@ -24,7 +24,7 @@ using Protocol = asio::generic::stream_protocol;
 using ProcessPtr = std::shared_ptr<container::Process>;
 
 constexpr std::chrono::seconds kAcceptLimit{10};
-constexpr size_t kChunk = 256 * 1024;
+constexpr size_t kChunk = size_t{256} << 10;
 
 struct Listener {
   UniqueFd socket;

@@ -13,7 +13,7 @@
 namespace kata::rpc {
 
 // Throws kInvalidArgument "<field>: ... is unknown". The conversions catch it at their edge.
-inline const std::string& known(NameKind kind, const std::string& name, std::string_view field) {
+inline std::string known(NameKind kind, const std::string& name, std::string_view field) {
   if (!is_known_name(kind, name))
     throw Error(Code::kInvalidArgument, std::string(field) + ": \"" + name.substr(0, 100) + "\" is unknown");
   return name;

@@ -104,6 +104,7 @@ Awaitable<> Sandbox::end_pid_holder() {
 Awaitable<> Sandbox::destroy() {
   oom_.close();
   std::vector<std::string> ids;
+  ids.reserve(records_.size());
   for (const auto& [id, record] : records_) ids.push_back(id);
   for (const std::string& id : ids) {
     try {
