@@ -137,9 +137,8 @@ class Copies(harness.Test):
         self.assertIn("what is written into this mount stays in the guest", harness.LAB.log_tail(4000))
 
     def test_limits_and_special_files(self):
-        server = socket.socket(socket.AF_UNIX)
-        self.addCleanup(server.close)
-        server.bind(os.path.join(self.folder, "socket"))
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(os.path.join(self.folder, "socket"))  # its file stays
         for number in range(10000):
             write(f"{self.volume}/key{number}", f"value{number}")
         memory = os.path.join(self.folder, "kubernetes.io~empty-dir/cache")
