@@ -29,8 +29,8 @@ REQUESTED_MODULES = (
     "bridge", "br_netfilter", "veth", "dummy", "tun", "macvlan", "ipvlan", "8021q",
     "iptable_filter", "iptable_nat", "iptable_mangle", "iptable_raw", "ip6table_filter", "ip6table_nat", "ip6table_mangle", "ip6table_raw",
     "ipt_REJECT", "ip6t_REJECT", "xt_conntrack", "xt_MASQUERADE", "xt_nat", "xt_REDIRECT", "xt_tcpudp", "xt_multiport", "xt_owner", "xt_mark",
-    "xt_connmark", "xt_comment", "xt_addrtype", "xt_limit", "xt_statistic", "xt_LOG", "xt_TPROXY", "xt_socket", "nf_tables", "nft_compat", "nft_chain_nat", "nft_ct", "nft_nat", "nft_masq", "nft_redir", "nft_reject_inet", "nft_limit",
-    "nft_fib_inet", "nft_log",
+    "xt_connmark", "xt_comment", "xt_addrtype", "xt_limit", "xt_statistic", "xt_LOG", "xt_TPROXY", "xt_socket", "nf_tables",
+    "nft_compat", "nft_chain_nat", "nft_ct", "nft_nat", "nft_masq", "nft_redir", "nft_reject_inet", "nft_limit", "nft_fib_inet", "nft_log",
 )
 
 # The agent reads this file at boot and loads the modules in this order: one absolute path a line.
@@ -39,7 +39,7 @@ LOAD_LIST = "lib/modules/kata-modules.load"
 # The same with the need in front ("virtio:1 <path>").
 DEVICE_LIST = "lib/modules/kata-modules.on-demand"
 
-# A request of the kernel (a module's name or an alias), then the files that answer it, in their order.
+# The same with what the kernel asks for in front: a module's name or an alias, '-' written as '_'.
 REQUEST_LIST = "lib/modules/kata-modules.requests"
 
 # What the first stage needs to get at the root file system, by its words: the root device's kind, the file system, dm-verity.
@@ -76,14 +76,13 @@ class _ModuleFiles:
         return [f"{word} {self.add(name, form)}" for word, tops in needs for name in self._tree.load_order(tops) if name not in without]
 
 
-def _requests(files, tree, forms):
-    """The lines of the request list. `forms`: {module: form} of those to be had."""
-    lines = {}
-    for name in forms:
-        paths = [files.add(needed, forms.get(needed, "packed")).strip() for needed in tree.load_order((name,))]
+def _requests(tree, names):
+    """(word, modules) of everything by which the kernel may ask for one of these modules."""
+    answers = {}
+    for name in names:
         for word in (name, *tree.aliases(name)):
-            lines.setdefault(word.replace("-", "_"), " ".join(paths))
-    return "".join(f"{word} {paths}\n" for word, paths in sorted(lines.items()))
+            answers.setdefault(word.replace("-", "_"), (name,))
+    return sorted(answers.items())
 
 
 def _with_agent(agent):
@@ -115,12 +114,9 @@ def root(agent, tree, boot_modules=BOOT_MODULES, on_demand=ON_DEMAND_MODULES, co
     archive.file(DEVICE_LIST, "".join(later).encode())
     # whom the kernel asks for modules
     archive.symlink("sbin/modprobe", "../usr/bin/kata-agent")
-    forms = {name: "plain" for _, tops in on_demand for name in tree.load_order(tops)}
-    # kernels differ in what they have of these
-    for tops in (*(tops for _, tops in compressed), tuple(filter(tree.has, requested))):
-        for name in tree.load_order(tops):
-            forms.setdefault(name, "packed")
-    archive.file(REQUEST_LIST, _requests(files, tree, forms).encode())
+    # kernels differ in what they have of the last
+    names = tree.load_order([name for _, tops in (*on_demand, *compressed) for name in tops] + list(filter(tree.has, requested)))
+    archive.file(REQUEST_LIST, "".join(files.lines(_requests(tree, names), "packed")).encode())
     return archive
 
 

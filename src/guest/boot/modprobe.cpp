@@ -7,7 +7,6 @@
 
 #include "guest/boot/modules.h"
 #include "lib/fd/io.h"
-#include "lib/text/split.h"
 
 namespace kata::boot {
 namespace {
@@ -29,13 +28,7 @@ bool is_loaded(const std::string& path) {
 
 std::vector<std::string> modules_requested(std::string_view list, std::string word) {
   write_as_kernel(word);
-  for (const std::string& line : parse_module_list(list)) {
-    if (!line.starts_with(word + " ")) continue;
-    std::vector<std::string> words = split_words(line, ' ');
-    words.erase(words.begin());
-    return words;
-  }
-  return {};
+  return modules_for(list, {word});
 }
 
 bool is_modprobe(int argc, const char* const* argv) {

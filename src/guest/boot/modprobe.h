@@ -8,7 +8,8 @@
 
 namespace kata::boot {
 
-// One request a line: its word (a module or an alias, '-' written as '_'), then the files in their order.
+// A list like that of the modules on demand (modules.h); its words are modules and aliases, '-' written as
+// '_'.
 inline constexpr const char* kRequestList = "/lib/modules/kata-modules.requests";
 
 // The files for a request; none for an unknown one.

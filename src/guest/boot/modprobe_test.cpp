@@ -9,7 +9,9 @@ using Paths = std::vector<std::string>;
 
 TEST(Modprobe, RequestsOfTheKernel) {
   const char* const list =
-      "bridge /m/llc.ko.xz /m/stp.ko.xz /m/bridge.ko.xz\n"
+      "bridge /m/llc.ko.xz\n"
+      "bridge /m/stp.ko.xz\n"
+      "bridge /m/bridge.ko.xz\n"
       "nft_chain_1_nat /m/nft_chain_nat.ko.xz\n"
       "lonely \n";
   struct Row {
