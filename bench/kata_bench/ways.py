@@ -12,16 +12,13 @@ from . import bare, floor, pod
 GOAL = (">=", 0.95)
 FILES = 5000
 TCP_SECONDS = 2
+_SHARED_MEMORY = ("-object", "memory-backend-memfd,id=mem,size=256M,share=on", "-machine", "memory-backend=mem")
 _POD, _NODE = "10.76.1.2", "10.76.1.1"
 
 
 def _qemu_of(subject):
     with subject.pod() as sample:
         return pod.command_line(sample.process("^qemu-system")), pod.command_line(sample.process("^virtiofsd"))
-
-
-def _shared_memory(qemu):
-    return ("-object", "memory-backend-memfd,id=mem,size=256M,share=on", "-machine", "memory-backend=mem")
 
 
 def files(subject, n, progress):
@@ -44,7 +41,7 @@ def files(subject, n, progress):
             stack.callback(lambda: pod.end([child]))
             stack.callback(lambda: [one.close() for one in sockets])
             raw.append(guest.run("-chardev", f"socket,id=fs,path={path}", "-device",
-                                 f"vhost-user-fs-pci,chardev=fs,tag=bench,{queue}", memory=_shared_memory(qemu)))
+                                 f"vhost-user-fs-pci,chardev=fs,tag=bench,{queue}", memory=_SHARED_MEMORY))
             flags = ("--rm", "--mount", f"type=bind,src={helper},dst=/bench,options=rbind:ro", "--mount",
                      f"type=bind,src={share},dst=/data,options=rbind:rw")
             own.append(bare.parse(subject.run("/bench/work", "files", "/data", str(FILES), flags=flags)[2].decode()))

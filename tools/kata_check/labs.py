@@ -58,8 +58,6 @@ def problem(status, output):
         lines = [line for line in output.strip().split("\n") if line]
         said = [line for line in lines if line.startswith(("error: tools/lab", "lab: "))]
         return (said or lines or ["it said nothing"])[-1]
-    if ": can't cd to " in output:
-        return "the lab does not see this work tree: it has the machine's root file system, and a /tmp of its own"
     return ""
 
 

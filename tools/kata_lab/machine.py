@@ -141,7 +141,7 @@ class Lab:
         for name in ("PATH", "KATA_CPP_CACHE", "KATA_BIN", "KATA_GUEST"):
             if name in os.environ:
                 lines.append(f"export {name}={shlex.quote(os.environ[name])}")
-        lines.append(f"cd {shlex.quote(shell_folder)}")
+        lines.append(f"cd {shlex.quote(shell_folder)} || {{ echo 'error: tools/lab: the lab does not see this folder: it has a /tmp of its own'; exit 125; }}")
         lines.append(" ".join(shlex.quote(word) for word in command))
         self._control_script("command", lines)
         # pid 1 when the initrd is done.
