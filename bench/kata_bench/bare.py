@@ -69,7 +69,7 @@ class BareGuest:
     @staticmethod
     def _archive(tree, program, drivers, command, lines):
         archive = cpio.Archive()
-        for name in ("dev", "proc", "bin", "mnt"):
+        for name in ("dev", "proc", "sys", "bin", "mnt"):
             archive.directory(name)
         archive.char_device("dev/console", 5, 1)
         for target, source in (("bin/busybox", "/bin/busybox"), (os.path.basename(program), program)):
@@ -83,14 +83,17 @@ class BareGuest:
         return archive.write()
 
     def run(self, *further, wrapper=(), memory=()):
-        """QEMU with these further words; `wrapper` are words before it, `memory` those of another memory than plain 256 MiB."""
+        """QEMU with these further words, to its end; see words()."""
+        result = subprocess.run(self.words(*further, wrapper=wrapper, memory=memory), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, errors="replace", timeout=120, check=False)
+        return parse(result.stdout + result.stderr)
+
+    def words(self, *further, wrapper=(), memory=()):
+        """`wrapper` are words before QEMU, `memory` those of another memory than plain 256 MiB. The console is standard input and output."""
         words = [*wrapper, self._qemu[0], "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
         for name in ("-accel", "-cpu", "-smp", "-kernel", "-bios"):
             if name in self._qemu:
                 words += [name, pod.option(self._qemu, name)]
         append = " ".join(word for word in pod.option(self._qemu, "-append").split() if not word.startswith("agent."))
-        words += ["-machine", "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off", "-m", "256M", *memory, "-initrd", self._initrd,
-                  "-append", append, "-serial", "stdio", *further]
-        result = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                                timeout=120, check=False)
-        return parse(result.stdout + result.stderr)
+        return words + ["-machine", "q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off", "-m", "256M", *memory, "-initrd", self._initrd,
+                        "-append", append, "-serial", "stdio", *further]

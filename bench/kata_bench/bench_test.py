@@ -132,6 +132,11 @@ class Sizing(unittest.TestCase):
         parts = sizing.parts_of(processes, memory=lambda pid: 10 * pid)
         self.assertEqual(parts, {"VMM": 10, "virtiofsd": 50, "containerd-shim-kata-v2": 40})
 
+    def test_what_a_pod_may_cost(self):
+        own = {"VMM": 210000, "containerd-shim-kata-v2": 2300, "virtiofsd": 3000}
+        bare_vmm = {"qemu-system-x86_64": 200000, "kata-vsock-device": 1200, "virtiofsd": 1000}
+        self.assertEqual(sizing.allowed(own, bare_vmm), 1.05 * 200000 + 3000 + 5e6 / 1024)
+
     def test_given_back(self):
         for name, values, expected in (("all", (100, 1100, 100), 1.0), ("nothing", (100, 1100, 1100), 0.0), ("some", (100, 1100, 200), 0.9),
                                        ("nothing was used", (100, 100, 90), 0.0)):

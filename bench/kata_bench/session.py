@@ -119,7 +119,7 @@ class Session:
         return self.each(lambda subject: sizing.idle_cpu(subject, 60 if self.n > 2 else 5, self.progress))
 
     def pod_memory(self):
-        return self.each(lambda subject: sizing.pod_memory(subject, max(1, self.n // 6), self.progress))
+        return [sizing.pod_memory(subject, floor, max(1, self.n // 6), self.progress) for subject, floor in zip(self.subjects, self.floors)]
 
     def disk_reads(self):
         return self.each(lambda subject: disks.reads(subject, max(1, self.n // 3), self.progress))
@@ -159,10 +159,10 @@ GROUPS = (
     ("pods", ("pod.over_runc", "container.runc_ratio", "net.ms")),
     ("pods_at_once", ("pod.parallel_ratio",)),
     ("with_limits", ("sizing.ratio",)),
-    ("hot_plug", ("hotplug.ms",)),
+    ("hot_plug", ("hotplug.ms", "hotplug.ratio")),
     ("reclaim", ("reclaim.ratio",)),
     ("idle_cpu", ("idle.cpu",)),
-    ("pod_memory", ("pod.pss_kib", "pod.per_gib")),
+    ("pod_memory", ("pod.pss_kib", "pod.pss_ratio", "pod.per_gib")),
     ("disk_reads", ("block.iops_ratio", "block.seq_ratio")),
     ("disk_attach", ("attach.ms",)),
     ("disk_layers", ("erofs.layers_ratio",)),

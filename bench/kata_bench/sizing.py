@@ -1,13 +1,20 @@
 """Rows about CPU, memory and limits: starts with limits, growth, memory given back, what an idle pod costs."""
 
+import json
 import os
 import re
+import socket
+import subprocess
+import threading
 import time
 
-from . import pod, pods, stats
+from . import bare, pod, pods, stats
+from .floor import BootFloor
 
-GOALS = {"sizing.ratio": ("<=", 1.05), "reclaim.ratio": (">=", 0.9), "idle.cpu": ("<=", 0.1)}
+GOALS = {"sizing.ratio": ("<=", 1.05), "hotplug.ratio": ("<=", 1.3), "pod.pss_ratio": ("<=", 1.0), "reclaim.ratio": (">=", 0.9), "idle.cpu": ("<=", 0.1)}
 KIB_PER_GIB = 1 << 20
+_IDLE_SECONDS = 2  # the start's memory has been given back
+_CPUS = "/sys/devices/system/cpu"
 _HELPERS = r"containerd-shim-kata-v2|virtiofsd|kata-vsock-device"
 
 
@@ -31,26 +38,42 @@ def parts_of(processes, memory=pod.memory):
     return found
 
 
-def pod_memory(subject, n, progress):
-    """Memory of whole idle pods on the node by part, and how many such pods a GiB holds."""
-    samples, text = [], ""
+def allowed(parts, bare_parts):
+    """KiB that a pod of these parts may cost beside such a bare VMM. Its virtiofsd counts as it is: one that serves nobody is no floor."""
+    daemon = sum(kib for part, kib in parts.items() if part.startswith("virtiofsd"))
+    vmm = sum(kib for part, kib in bare_parts.items() if part.startswith("qemu"))
+    return 1.05 * vmm + daemon + 5e6 / 1024
+
+
+def in_words(parts):
+    return ", ".join(f"{part} {kib}" for part, kib in sorted(parts.items()))
+
+
+def pod_memory(subject, floor, n, progress):
+    """Memory of whole idle pods on the node by part beside the bare VMM with the same guest, and how many such pods a GiB holds."""
+    samples, ratios = [], []
     for number in range(n):
         with subject.pod() as sample:
-            time.sleep(2)  # an idle pod: the start's memory has been given back
+            time.sleep(_IDLE_SECONDS)
             parts = parts_of(sample.processes())
+        raw = floor.memory(_IDLE_SECONDS)
         samples.append(sum(parts.values()))
-        text = ", ".join(f"{part} {kib}" for part, kib in sorted(parts.items()))
-        progress(f"idle pod {number + 1}/{n}: {text}")
-    with_small = pods_per_gib(subject)
-    return [stats.plain("pod.pss_kib", samples, "KiB", note=f"by part in KiB: {text}"),
-            stats.Row("pod.per_gib", with_small, "count", note="idle pods of 128 MiB guests that a GiB of the node holds, by PSS")]
+        ratios.append(samples[-1] / allowed(parts, raw))
+        progress(f"idle pod {number + 1}/{n}: {in_words(parts)}; bare: {in_words(raw)}")
+    ours, raw_small = pods_per_gib(subject)
+    return [stats.plain("pod.pss_kib", samples, "KiB", note=f"by part in KiB: {in_words(parts)}"),
+            stats.plain("pod.pss_ratio", ratios, "ratio", GOALS["pod.pss_ratio"],
+                        f"÷ (1.05 × bare VMM + virtiofsd + 5 MB); bare, in KiB: {in_words(raw)}"),
+            stats.Row("pod.per_gib", ours, "count", note=f"idle pods of 128 MiB guests that a GiB of the node holds, by PSS; bare VMMs {raw_small:.2f}")]
 
 
 def pods_per_gib(subject):
-    config = subject.config_with({"default_memory": 128})
-    with subject.pod(config=config) as sample:
-        time.sleep(2)  # as above
-        return KIB_PER_GIB // sum(parts_of(sample.processes()).values())
+    """(pods, bare VMMs with their virtiofsd and vsock device) of 128 MiB guests."""
+    with subject.pod(config=subject.config_with({"default_memory": 128})) as sample:
+        time.sleep(_IDLE_SECONDS)
+        floor = BootFloor(sample)
+        ours = sum(parts_of(sample.processes()).values())
+    return KIB_PER_GIB / ours, KIB_PER_GIB / sum(floor.memory(_IDLE_SECONDS).values())
 
 
 def cpu_seconds(pids, proc="/proc"):
@@ -101,16 +124,82 @@ def reclaim(subject, mib, progress):
                       note=f"{(used - before) // 1024} MiB used and freed")]
 
 
+class BarePlug:
+    """A bare QEMU that starts as a pod's does and is then given a vCPU and memory: what that costs without us."""
+
+    _LINES = ("/bin/busybox mount -t sysfs sys /sys", "echo READY", "read go", f"echo 1 > {_CPUS}/cpu1/online", "echo ONLINE")
+
+    def __init__(self, folder, qemu):
+        self._path = os.path.join(folder, "bare-plug.sock")
+        memory = [part for name in ("-m", "-object") for part in (name, pod.option(qemu, name))]
+        machine = re.search(r"memory-backend=[^,]+", pod.option(qemu, "-machine"))
+        guest = bare.BareGuest(folder, "/bin/busybox", qemu, [], "echo 1 1", self._LINES)
+        self._words = guest.words("-machine", machine[0], "-qmp", f"unix:{self._path},server=on,wait=off", memory=memory)
+
+    @staticmethod
+    def _wait(stream, wanted):
+        for line in stream:
+            if wanted in line:
+                return
+        raise pod.BenchError(f"a bare QEMU that was to grow ended before {wanted!r}")
+
+    def _grow(self, monitor, console, mib):
+        def command(name, **arguments):
+            monitor.write(json.dumps({"execute": name, "arguments": arguments}) + "\n")
+            monitor.flush()
+
+        self._wait(console.stdout, "READY")
+        command("qmp_capabilities")
+        started = time.monotonic()
+        command("object-add", **{"qom-type": "memory-backend-memfd", "id": "more", "size": mib << 20, "share": True})
+        command("device_add", driver="pc-dimm", id="dimm", memdev="more")
+        self._wait(monitor, "ACPI_DEVICE_OST")  # the guest has taken it
+        console.stdin.write("go\n")
+        console.stdin.flush()
+        self._wait(console.stdout, "ONLINE")
+        return time.monotonic() - started
+
+    def run(self, mib):
+        """Seconds from the first command to both being online in the guest."""
+        with subprocess.Popen(self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace") as child:
+            limit = threading.Timer(60, child.kill)
+            limit.start()
+            try:
+                with socket.socket(socket.AF_UNIX) as link:
+                    self._connect(link, child)
+                    with link.makefile("rw") as monitor:
+                        return self._grow(monitor, child, mib)
+            finally:
+                limit.cancel()
+                child.kill()
+
+    def _connect(self, link, child):
+        while True:
+            try:
+                link.connect(self._path)
+                return
+            except OSError as error:
+                if child.poll() is not None:
+                    raise pod.BenchError(f"a bare QEMU ended at once: {child.stdout.read()[-200:]}") from error
+                time.sleep(0.01)  # before the clock starts
+
+
 def hot_plug(subject, n, progress):
-    """A container of a pod whose VM must grow by a vCPU and 512 MiB for it, against one that needs nothing, interleaved."""
+    """A container of a pod whose VM must grow by a vCPU and 512 MiB for it, one that needs nothing, and the bare growth, interleaved."""
     config = subject.config_with({"default_maxvcpus": 2, "default_maxmemory": 2048}, {"static_sandbox_resource_mgmt": False})
     limits = {"cpuQuota": 100000, "cpuPeriod": 100000, "memoryLimitInBytes": 512 << 20}
-    plain, grown = [], []
+    plain, grown, floors, floor = [], [], [], None
     with pods.Node(subject, config) as node:
         for number in range(n):
             with node.running("kata", network=pods.NODE_NETWORK) as (sandbox, identity, _):
+                if floor is None:
+                    floor = BarePlug(subject.folder, pod.command_line(pod.Running(identity).process("^qemu")))
                 plain.append(node.start_container(sandbox, identity, "plain", ("sleep", "1000")))
                 grown.append(node.start_container(sandbox, identity, "grown", ("sleep", "1000"), resources=limits))
-            progress(f"hot-plug {number + 1}/{n}: {plain[-1] * 1e3:.0f} ms, {grown[-1] * 1e3:.0f} ms with growth")
-    extra = [1e3 * (two - one) for one, two in zip(plain, grown)]
-    return [stats.plain("hotplug.ms", extra, "ms", note=f"extra for 1 vCPU and 512 MiB; without {1e3 * stats.median(plain):.0f} ms")]
+            floors.append(floor.run(512))
+            progress(f"hot-plug {number + 1}/{n}: {plain[-1] * 1e3:.0f} ms, {grown[-1] * 1e3:.0f} ms with growth, bare {floors[-1] * 1e3:.0f} ms")
+    extra = [two - one for one, two in zip(plain, grown)]
+    note = f"extra for 1 vCPU and 512 MiB; without {1e3 * stats.median(plain):.0f} ms"
+    return [stats.plain("hotplug.ms", [1e3 * one for one in extra], "ms", note=note),
+            stats.ratio("hotplug.ratio", extra, floors, GOALS["hotplug.ratio"], "floor column: bare QEMU, QMP to online in the guest, s")]

@@ -285,9 +285,11 @@ std::string kernel_command_line(const VmSpec& spec, Accelerator accelerator) {
   }
   // One port to probe instead of four.
   if (spec.console) line += " console=ttyS0 8250.nr_uarts=1";
-  // Those above are there and wait for the agent to set them online.
+  // Those above are there and wait for the agent to set them online. The kernel keeps the instructions that
+  // several CPUs need: to write them back into its code when the second comes costs more than the rest of
+  // that.
   if (later_cpus(accelerator) == LaterCpus::kOffline && most_vcpus(spec) > spec.cpu.boot)
-    line += " maxcpus=" + std::to_string(spec.cpu.boot);
+    line += " maxcpus=" + std::to_string(spec.cpu.boot) + " noreplace-smp";
   if (!spec.debug) line += " quiet";
   if (!spec.boot.command_line.empty()) line += " " + spec.boot.command_line;
   return line;

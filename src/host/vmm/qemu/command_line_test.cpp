@@ -171,8 +171,8 @@ TEST(CommandLineTest, LaterVcpus) {
     const char *machine, *kvm, *tcg, *words;
   };
   const Row rows[] = {{"none", 1, 1, "q35", "-smp 1", "-smp 1", ""},
-                      {"eight", 1, 8, "q35", "-smp 1,maxcpus=8", "-smp 8", " maxcpus=1"},
-                      {"from two", 2, 8, "q35", "-smp 2,maxcpus=8", "-smp 8", " maxcpus=2"},
+                      {"eight", 1, 8, "q35", "-smp 1,maxcpus=8", "-smp 8", " maxcpus=1 noreplace-smp"},
+                      {"from two", 2, 8, "q35", "-smp 2,maxcpus=8", "-smp 8", " maxcpus=2 noreplace-smp"},
                       {"nonsense", 2, 1, "q35", "-smp 2", "-smp 2", ""},
                       {"no hot-plug", 1, 8, "microvm", "-smp 1", "-smp 1", ""}};
   for (const Row& row : rows) {

@@ -11,6 +11,9 @@ namespace {
 
 constexpr uint64_t kShortestNs = 2'000'000;
 // What the kernel would take for a frequency.
+// Of Debian's kernels (CONFIG_HZ). With one that has more, a pause is longer than a driver asked for, never
+// shorter.
+constexpr uint64_t kJiffiesPerSecond = 250;
 constexpr uint64_t kLowestKhz = 100'000, kHighestKhz = 20'000'000;
 
 uint64_t read_counter() {
@@ -61,8 +64,14 @@ uint64_t host_tsc_khz() {
 }
 
 void add_tsc_frequency(std::string& command_line, uint64_t khz) {
-  if (khz == 0 || command_line.find("tsc_early_khz=") != std::string::npos) return;
-  command_line += (command_line.empty() ? "tsc_early_khz=" : " tsc_early_khz=") + std::to_string(khz);
+  if (khz == 0) return;
+  const auto add = [&command_line](const char* word, uint64_t value) {
+    if (command_line.find(word) != std::string::npos) return;
+    if (!command_line.empty()) command_line += ' ';
+    command_line += word + std::to_string(value);
+  };
+  add("tsc_early_khz=", khz);
+  add("lpj=", khz * 1000 / kJiffiesPerSecond);
 }
 
 }  // namespace kata::vmm::qemu

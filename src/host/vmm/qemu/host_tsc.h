@@ -21,8 +21,9 @@ uint64_t tsc_khz(const TscSample& first, const TscSample& second);
 // Since the start of this process; 0 = not known.
 uint64_t host_tsc_khz();
 
-// Adds the frequency to a kernel command line that does not set it already (kernel-parameters.txt,
-// tsc_early_khz).
+// Adds the frequency to a kernel command line, as far as that does not set it already: for the clock
+// (tsc_early_khz) and for the loops of pauses (lpj; kernel-parameters.txt). Without the second each vCPU but
+// the first measures them when it is set online, against the same emulated timer: more than a second.
 void add_tsc_frequency(std::string& command_line, uint64_t khz);
 
 }  // namespace kata::vmm::qemu

@@ -42,10 +42,11 @@ TEST(HostTsc, CommandLine) {
     std::string expected;
   };
   const std::vector<Row> rows = {
-      {"added", "quiet", 2'300'000, "quiet tsc_early_khz=2300000"},
-      {"alone", "", 2'300'000, "tsc_early_khz=2300000"},
+      {"added", "quiet", 2'300'000, "quiet tsc_early_khz=2300000 lpj=9200000"},
+      {"alone", "", 2'300'000, "tsc_early_khz=2300000 lpj=9200000"},
       {"not known", "quiet", 0, "quiet"},
-      {"the user's own stays", "tsc_early_khz=5 quiet", 2'300'000, "tsc_early_khz=5 quiet"},
+      {"the user's own stays", "tsc_early_khz=5 quiet", 2'300'000, "tsc_early_khz=5 quiet lpj=9200000"},
+      {"both of the user", "tsc_early_khz=5 lpj=7", 2'300'000, "tsc_early_khz=5 lpj=7"},
   };
   for (Row row : rows) {
     add_tsc_frequency(row.line, row.khz);
