@@ -85,6 +85,9 @@ class Resizing(Test):
 
 @harness.kata_only
 class Dimms(Resizing):
+    # A kernel that leaves new memory to the agent.
+    tables = (("hypervisor.qemu", "kernel_params", "memhp_default_state=offline"),)
+
     def test_memory_slots_run_out(self):
         pod = Pod(self)
         first = pod.sleeper(name="first", **limits(0, 128))

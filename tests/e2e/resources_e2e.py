@@ -3,6 +3,7 @@
 import glob
 import os
 
+import harness
 from harness import Test, kata_only, processes_of
 from kata_node import containerd
 
@@ -82,6 +83,33 @@ class NodeCgroups(Test):
         self.assertEqual(value("cpu", "cpu.cfs_quota_us"), 50000)
         self.assertGreater(value("memory", "memory.limit_in_bytes"), 512 << 20)
         self.assertLess(value("memory", "memory.limit_in_bytes"), 8 << 30)
+
+    def test_a_vmm_that_the_node_kills_for_lack_of_memory_is_told_so(self):
+        if "memory" not in v1_controllers():
+            self.skipTest("no v1 hierarchy of memory here")
+        self.start_detached("sleep", "1000")
+        folder = f"/sys/fs/cgroup/memory{self.path()}"
+        with open(f"{folder}/memory.usage_in_bytes", encoding="ascii") as file:
+            used = int(file.read())
+        with open(f"{folder}/memory.limit_in_bytes", "w", encoding="ascii") as file:
+            file.write(str(used + (16 << 20)))
+        self.exec("dd", "if=/dev/urandom", "of=/dev/shm/x", "bs=1M", "count=56")
+        self.wait_status("STOPPED")
+        with open(harness.LAB.log_path, encoding="utf-8", errors="replace") as file:
+            self.assertRegex(file.read(), f"the node killed it for lack of memory .cgroup {self.path()}, out-of-memory kills: 1")
+
+    def test_cgroups_taken_away_by_somebody_else(self):
+        self.start_detached("sleep", "1000")
+        for controller in v1_controllers():
+            folder = f"/sys/fs/cgroup/{controller}{self.path()}"
+            with open(f"{folder}/tasks", encoding="ascii") as file:
+                threads = file.read().split()
+            for thread in threads:
+                with open(f"/sys/fs/cgroup/{controller}/tasks", "w", encoding="ascii") as file:
+                    file.write(thread)
+            os.rmdir(folder)
+        self.assertEqual(self.exec("echo", "goes on").stdout, b"goes on\n")
+        harness.LAB.ctr("task", "rm", "-f", self.name, check=True)
 
     def test_cgroup_path_that_leads_out(self):
         result = self.run_container("true", flags=("--rm", "--cgroup", "/a/../../b"))

@@ -199,7 +199,7 @@ void SandboxCgroup::restrict_devices(const std::vector<std::string>& rules) {
 void SandboxCgroup::write_limit(const std::string& controller, const std::string& file,
                                 const std::string& value, const std::string& folder) {
   if (folder.empty() || !files_->exists(folder + "/" + file)) {
-    log::warning("the node cannot limit a sandbox: cgroup controller missing",
+    log::warning("the node cannot limit a sandbox: its cgroup or the controller is missing",
                  {{"controller", controller}, {"file", file}, {"cgroup", plan_.sandbox}});
     return;
   }

@@ -221,6 +221,40 @@ TEST(SandboxCgroup, AMissingControllerIsNoError) {
   EXPECT_EQ(f.group.oom_kills(), 0U);
 }
 
+// A manager that takes a pod's cgroups away under us: limits have no place any more, the end has nothing to
+// do.
+TEST(SandboxCgroup, RemovedUnderUs) {
+  for (const auto& layout : {v1(), v2()}) {
+    Fixture f(layout);
+    f.group.create();
+    f.group.enter();
+    std::erase_if(f.files->folders, [](const std::string& path) { return path.ends_with("/pod/sb"); });
+    std::erase_if(f.files->files, [](const auto& file) { return file.first.contains("/pod/sb/"); });
+    f.files->writes.clear();
+    f.group.apply({.cpu_shares = 5,
+                   .cpu_quota = 5000,
+                   .cpu_period = 100000,
+                   .cpus = "0",
+                   .mems = "0",
+                   .memory_bytes = 5});
+    EXPECT_THAT(f.files->writes, IsEmpty());
+    EXPECT_EQ(f.group.oom_kills(), 0U);
+    EXPECT_THAT(release(f.group), IsEmpty());
+  }
+}
+
+// Hybrid nodes have a v2 hierarchy with few controllers or none.
+TEST(SandboxCgroup, AV2HierarchyWithOnlySomeControllers) {
+  Fixture f(v2());
+  f.files->new_files = {"cpu.max"};
+  f.group.create();
+  f.group.enter();
+  f.files->writes.clear();
+  f.group.apply(
+      {.cpu_shares = 5, .cpu_quota = 5000, .cpu_period = {}, .cpus = "0", .mems = "0", .memory_bytes = 5});
+  EXPECT_THAT(f.files->writes, ElementsAre("/c/pod/sb/cpu.max=5000 100000"));
+}
+
 TEST(SandboxCgroup, DevicesAreAllOrNothing) {
   Fixture f;
   f.group.create();

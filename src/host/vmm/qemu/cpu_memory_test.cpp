@@ -1,6 +1,17 @@
 #include "host/vmm/qemu/cpu_memory.h"
 
+#include <array>
+#include <sys/socket.h>
+
 #include <gmock/gmock.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_future.hpp>
+
+#include "lib/fd/io.h"
 
 namespace kata::vmm::qemu {
 namespace {
@@ -56,6 +67,118 @@ TEST(LaterSize, WhatAMachineCanHave) {
   spec.machine_type = "microvm";
   EXPECT_EQ(later_memory(spec), LaterMemory::kNone);
   EXPECT_EQ(most_vcpus(spec), 2U);
+}
+
+// A QEMU of the test's own behind the monitor: it answers each command, by its name, with the next of its
+// answers.
+class PlugTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::array<int, 2> qmp, words;
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp.data()), 0);
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, words.data()), 0);
+    peer_.assign(qmp[1]);
+    errors_ = UniqueFd(words[1]);
+    Launched launched;
+    Command command;
+    command.argv = {"sleep", "1000"};
+    launched.child = ChildProcess::start(context_.get_executor(), command);
+    launched.qmp = UniqueFd(qmp[0]);
+    launched.error_output = UniqueFd(words[0]);
+    machine_ = Machine::create(context_.get_executor(), std::move(launched));
+    asio::co_spawn(context_, serve(), [](const std::exception_ptr&) {});
+  }
+  void TearDown() override {
+    errors_.reset();
+    machine_->kill();
+    peer_.close();
+    run(machine_->wait());
+  }
+  // Until the call's end; the text of its error.
+  template <typename T>
+  std::string run(Awaitable<T> call) {
+    auto done = asio::co_spawn(context_, std::move(call), asio::use_future);
+    context_.restart();
+    while (done.wait_for(std::chrono::seconds(0)) != std::future_status::ready && context_.run_one() != 0) {
+    }
+    try {
+      done.get();
+    } catch (const Error& error) {
+      return error.message();
+    }
+    return {};
+  }
+  Awaitable<> serve() {
+    write_all(peer_.native_handle(), "{\"QMP\":{\"version\":{\"qemu\":{}}}}\n", "greeting");
+    std::string text;
+    while (true) {
+      const size_t n =
+          co_await asio::async_read_until(peer_, asio::dynamic_buffer(text), '\n', asio::use_awaitable);
+      const std::string line = text.substr(0, n);
+      text.erase(0, n);
+      const auto word = [&line](const std::string& key) {
+        const size_t at = line.find(key);
+        return at == std::string::npos
+                   ? ""
+                   : line.substr(at + key.size(),
+                                 line.find_first_of(",\"}\n", at + key.size()) - at - key.size());
+      };
+      const std::string name = word("\"execute\":\"");
+      heard.push_back(name);
+      std::string answer = refused.contains(name)
+                               ? "\"error\":{\"class\":\"GenericError\",\"desc\":\"" + refused[name] + "\"}"
+                               : "\"return\":{}";
+      answer = "{" + answer + ",\"id\":" + word("\"id\":") + "}\n";
+      if (name == "device_add" && !refused.contains(name)) answer += guest_says + "\n";
+      write_all(peer_.native_handle(), answer, "answer");
+    }
+  }
+  QemuCpuMemory memory() {
+    VmSpec spec;
+    spec.memory = {.mib = 256, .max_mib = 1024, .slots = 2};
+    return {machine_, spec, Accelerator::kTcg};
+  }
+
+  asio::io_context context_;
+  asio::posix::stream_descriptor peer_{context_};
+  UniqueFd errors_;
+  std::shared_ptr<Machine> machine_;
+  // Command → why it is refused; what the guest says once a device is there; what was asked.
+  std::map<std::string, std::string> refused;
+  std::string guest_says =
+      R"({"event":"ACPI_DEVICE_OST","data":{"info":{"device":"dimm-0","source":1,"status":0,"slot":"0","slot-type":"DIMM"}}})";
+  std::vector<std::string> heard;
+};
+
+TEST_F(PlugTest, ADimmThatQemuRefusesLeavesNothing) {
+  QemuCpuMemory vm = memory();
+  refused["device_add"] = "no slot for it";
+  EXPECT_THAT(run(vm.set_memory(512)), HasSubstr("no slot for it"));
+  EXPECT_THAT(heard, ElementsAre("object-add", "device_add", "object-del"));
+  EXPECT_EQ(vm.size().memory_mib, 256U);
+  // Nothing was used up: the next try has both slots.
+  refused.clear();
+  guest_says.replace(guest_says.find("dimm-0"), 6, "dimm-1");
+  EXPECT_EQ(run(vm.set_memory(384)), "");
+  EXPECT_EQ(vm.size().memory_mib, 384U);
+}
+
+TEST_F(PlugTest, MemoryThatQemuDoesNotHave) {
+  QemuCpuMemory vm = memory();
+  refused["object-add"] = "cannot set up guest memory";
+  EXPECT_THAT(run(vm.set_memory(512)), HasSubstr("cannot set up guest memory"));
+  EXPECT_THAT(heard, ElementsAre("object-add"));
+  EXPECT_EQ(vm.size().memory_mib, 256U);
+}
+
+// It is the VM's, whatever the guest does with it: plugged once more it would be twice there.
+TEST_F(PlugTest, AGuestThatDoesNotTakeItsMemoryHasItAllTheSame) {
+  QemuCpuMemory vm = memory();
+  guest_says.replace(guest_says.find("\"status\":0"), 10, "\"status\":1");
+  EXPECT_EQ(run(vm.set_memory(512)), "");
+  EXPECT_EQ(vm.size().memory_mib, 512U);
+  EXPECT_EQ(run(vm.set_memory(512)), "");
+  EXPECT_THAT(heard, ElementsAre("object-add", "device_add"));
 }
 
 }  // namespace
