@@ -64,6 +64,8 @@ class Clock(Test):
         pod = Pod(self)
         container = pod.sleeper()
         self.assertLess(self.offset(container), 0.1)
+        # 256 bits: the kernel's random numbers are seeded
+        self.assertEqual(container.shell("cat /proc/sys/kernel/random/entropy_avail"), "256\n")
         qemu = next(pids[0] for name, pids in pod.processes().items() if name.startswith("qemu"))
         os.kill(qemu, signal.SIGSTOP)
         time.sleep(2)  # the time that the VM does not see is the test's subject
