@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, BENCH)
 
-from kata_bench import bare, pod, pods, session, sizing, stats, table, timeline, ttrpc  # noqa: E402
+from kata_bench import bare, memory, pod, pods, session, sizing, stats, table, timeline, ttrpc  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -33,6 +33,19 @@ class Statistics(unittest.TestCase):
     def test_slope(self):
         self.assertAlmostEqual(stats.slope([(1, 5), (2, 7), (3, 9)]), 2)
         self.assertEqual(stats.slope([(4, 5), (4, 9)]), 0)
+
+
+class GuestsLog(unittest.TestCase):
+    def test_from_init_to_the_first_module(self):
+        run, module = "[    1.500000] Run /init as init process\n", "[    1.530000] vsock: module verification failed: signature\n"
+        for name, log in (("first word counts", run + module + "[    1.540000] NET: Registered PF_VSOCK protocol family\n"),
+                          ("signed modules", run + "[    1.530000] NET: Registered PF_VSOCK protocol family\n"),
+                          ("what was before does not count", "[    1.100000] NET: Registered PF_VSOCK protocol family\n" + run + module)):
+            with self.subTest(name):
+                self.assertAlmostEqual(memory.before_modules(log), 30)
+        for name, log in (("nothing", ""), ("no module", run), ("no /init", module)):
+            with self.subTest(name), self.assertRaises(pod.BenchError):
+                memory.before_modules(log)
 
 
 class Rows(unittest.TestCase):

@@ -32,30 +32,47 @@ def files(subject):
     return rows
 
 
-def of_agent(name):
-    """smaps_rollup of pid 1 of the guest of pod `name`, in KiB by field."""
+def _in_guest(name, command):
+    """Output of a program in the guest of pod `name`, with the guest's /proc."""
     reasons = []
     with ttrpc.Agent(pod.guest_address(name)) as agent:
         for rootfs in _ROOTFS:
             try:
-                text = ttrpc.read_guest_file(agent, rootfs.format(name), "/proc/1/smaps_rollup", f"{name}-look")
-                found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.endswith(" kB")}
-                if found:
-                    return found
-                reasons.append("no figures in it")
+                return ttrpc.output_in_guest(agent, rootfs.format(name), command, f"{name}-look")
             except ttrpc.RpcError as error:
                 reasons.append(str(error))
-    raise pod.BenchError("reading the agent's memory in the guest: " + "; ".join(reasons))
+    raise pod.BenchError(f"{' '.join(command)} in the guest: " + "; ".join(reasons))
+
+
+def of_agent(name):
+    """smaps_rollup of pid 1 of the guest of pod `name`, in KiB by field."""
+    text = _in_guest(name, ("cat", "/proc/1/smaps_rollup"))
+    found = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.endswith(" kB")}
+    if not found:
+        raise pod.BenchError("no figures in the agent's smaps_rollup")
+    return found
+
+
+def before_modules(kernel_log):
+    """Milliseconds from the kernel's "Run /init" to its first word about a module: exec, C library and the agent's beginning."""
+    began = None
+    for line in kernel_log.splitlines():
+        stamp, _, text = line.partition("] ")
+        if text.startswith("Run /init"):
+            began = float(stamp.lstrip("[ "))
+        elif began is not None and ("module verification failed" in text or "PF_VSOCK" in text):
+            return (float(stamp.lstrip("[ ")) - began) * 1000
+    raise pod.BenchError("the guest's kernel log does not tell of /init and the socket's modules")
 
 
 def listening(name):
-    """(ms from the agent's start to its listening socket but for the kernel modules of the socket, ms for those), by the guest's clock."""
+    """(ms from the kernel's "Run /init" to the listening socket but for the kernel modules of the socket, ms for those), by the guest's clocks."""
     with ttrpc.Agent(pod.guest_address(name)) as agent:
         stamps = agent.call("BootTimes", service="katacpp.agent.v1.Extra")
     started, loading, loaded, listens = (stamps.get(number, 0) / 1e6 for number in (1, 4, 2, 3))
     if not 0 < started <= loading <= loaded <= listens:
         raise pod.BenchError(f"the agent's stamps make no sense: {stamps}")
-    return loading - started + listens - loaded, loaded - loading
+    return before_modules(_in_guest(name, ("dmesg",))) + listens - loaded, loaded - loading
 
 
 def idle(subject, n, progress):

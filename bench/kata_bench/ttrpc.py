@@ -71,7 +71,7 @@ class Agent:
 
 # --- messages of the agent's API that the measurements use (agent.proto, oci.proto) ------------------------------------------
 
-_CAPABILITIES = ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"]
+_CAPABILITIES = ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_SYSLOG"]
 
 
 def process(*args):
@@ -87,10 +87,15 @@ def execute(agent, container, exec_id, *args):
 
 
 def read_guest_file(agent, rootfs, path, name="bench-look"):
-    """Content of a file of the guest itself, of /proc in particular: a container of its own sees the guest's /proc by a bind mount."""
+    """Content of a file of the guest itself, of /proc in particular."""
+    return output_in_guest(agent, rootfs, ("cat", path), name)
+
+
+def output_in_guest(agent, rootfs, command, name="bench-look"):
+    """What a program prints in a container of its own that has the guest's /proc by a bind mount."""
     mount = message((1, "/proc"), (2, "/proc"), (3, "bind"), (4, ["rbind", "ro"]))
     namespaces = [message((1, kind)) for kind in ("mount", "ipc", "uts")]
-    spec = message((1, "1.0.2"), (2, process("cat", path)), (3, message((1, rootfs), (2, 0))), (5, mount),
+    spec = message((1, "1.0.2"), (2, process(*command)), (3, message((1, rootfs), (2, 0))), (5, mount),
                    (8, message((5, f"/{name}"), (6, namespaces))))
     agent.call("CreateContainer", message((1, name), (2, name), (6, spec)))
     try:

@@ -10,10 +10,10 @@ namespace kata::vmm::qemu {
 namespace {
 
 constexpr uint64_t kShortestNs = 2'000'000;
-// What the kernel would take for a frequency.
-// Of Debian's kernels (CONFIG_HZ). With one that has more, a pause is longer than a driver asked for, never
-// shorter.
+// Of Debian's kernels (CONFIG_HZ). With another one pauses are longer or shorter by that factor, which the
+// devices of a VM do not mind.
 constexpr uint64_t kJiffiesPerSecond = 250;
+// What the kernel would take for a frequency.
 constexpr uint64_t kLowestKhz = 100'000, kHighestKhz = 20'000'000;
 
 uint64_t read_counter() {
