@@ -157,7 +157,7 @@ def _start_qemu(words, sockets):
         return f"fd={theirs.fileno()}"
 
     def open_vhost(_):
-        device = open("/dev/vhost-vsock", "r+b", buffering=0)  # closed by run() with the sockets
+        device = open("/dev/vhost-vsock", "r+b", buffering=0)  # closed by booted() with the sockets
         sockets.append(device)
         passed.append(device.fileno())
         return f"vhostfd={device.fileno()}"

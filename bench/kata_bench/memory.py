@@ -38,7 +38,10 @@ def _in_guest(name, command):
     with ttrpc.Agent(pod.guest_address(name)) as agent:
         for rootfs in _ROOTFS:
             try:
-                return ttrpc.output_in_guest(agent, rootfs.format(name), command, f"{name}-look")
+                output = ttrpc.output_in_guest(agent, rootfs.format(name), command, f"{name}-look")
+                if output:
+                    return output
+                reasons.append("no output")
             except ttrpc.RpcError as error:
                 reasons.append(str(error))
     raise pod.BenchError(f"{' '.join(command)} in the guest: " + "; ".join(reasons))

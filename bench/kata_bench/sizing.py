@@ -111,7 +111,7 @@ def reclaim(subject, mib, progress):
     config = subject.config_with({"default_memory": mib + 512})
     flags = ("--mount", f"type=tmpfs,src=tmpfs,dst=/scratch,options=size={mib + 64}m")
     with subject.pod(config=config, flags=flags) as sample:
-        time.sleep(2)  # an idle pod
+        time.sleep(_IDLE_SECONDS)
         qemu = sample.process("^qemu")
         before = pod.memory(qemu)
         sample.exec("dd", "if=/dev/zero", "of=/scratch/x", "bs=1M", f"count={mib}")
@@ -130,18 +130,18 @@ class BarePlug:
     _LINES = ("/bin/busybox mount -t sysfs sys /sys", "echo READY", "read go", f"echo 1 > {_CPUS}/cpu1/online", "echo ONLINE")
 
     def __init__(self, folder, qemu):
-        self._path = os.path.join(folder, "bare-plug.sock")
         memory = [part for name in ("-m", "-object") for part in (name, pod.option(qemu, name))]
         machine = re.search(r"memory-backend=[^,]+", pod.option(qemu, "-machine"))
         guest = bare.BareGuest(folder, "/bin/busybox", qemu, [], "echo 1 1", self._LINES)
-        self._words = guest.words("-machine", machine[0], "-qmp", f"unix:{self._path},server=on,wait=off", memory=memory)
+        self._words = guest.words("-machine", machine[0], "-mon", "chardev=qmp,mode=control", memory=memory)
 
     @staticmethod
     def _wait(stream, wanted):
+        line = ""
         for line in stream:
             if wanted in line:
                 return
-        raise pod.BenchError(f"a bare QEMU that was to grow ended before {wanted!r}")
+        raise pod.BenchError(f"a bare QEMU that was to grow ended before {wanted!r}: {line.strip()[-200:]}")
 
     def _grow(self, monitor, console, mib):
         def command(name, **arguments):
@@ -161,28 +161,19 @@ class BarePlug:
 
     def run(self, mib):
         """Seconds from the first command to both being online in the guest."""
-        with subprocess.Popen(self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace") as child:
+        link, theirs = socket.socketpair()
+        words = [*self._words, "-chardev", f"socket,id=qmp,fd={theirs.fileno()}"]
+        with link, theirs, subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=subprocess.STDOUT, text=True, errors="replace") as child:
+            theirs.close()  # so that the monitor ends with QEMU
             limit = threading.Timer(60, child.kill)
             limit.start()
             try:
-                with socket.socket(socket.AF_UNIX) as link:
-                    self._connect(link, child)
-                    with link.makefile("rw") as monitor:
-                        return self._grow(monitor, child, mib)
+                with link.makefile("rw") as monitor:
+                    return self._grow(monitor, child, mib)
             finally:
                 limit.cancel()
                 child.kill()
-
-    def _connect(self, link, child):
-        while True:
-            try:
-                link.connect(self._path)
-                return
-            except OSError as error:
-                if child.poll() is not None:
-                    raise pod.BenchError(f"a bare QEMU ended at once: {child.stdout.read()[-200:]}") from error
-                time.sleep(0.01)  # before the clock starts
 
 
 def hot_plug(subject, n, progress):

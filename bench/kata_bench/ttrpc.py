@@ -86,12 +86,7 @@ def execute(agent, container, exec_id, *args):
     return agent.call("WaitProcess", message((1, container), (2, exec_id))).get(1, 0)
 
 
-def read_guest_file(agent, rootfs, path, name="bench-look"):
-    """Content of a file of the guest itself, of /proc in particular."""
-    return output_in_guest(agent, rootfs, ("cat", path), name)
-
-
-def output_in_guest(agent, rootfs, command, name="bench-look"):
+def output_in_guest(agent, rootfs, command, name):
     """What a program prints in a container of its own that has the guest's /proc by a bind mount."""
     mount = message((1, "/proc"), (2, "/proc"), (3, "bind"), (4, ["rbind", "ro"]))
     namespaces = [message((1, kind)) for kind in ("mount", "ipc", "uts")]

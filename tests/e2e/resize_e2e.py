@@ -115,3 +115,9 @@ class Dimms(Resizing):
 @harness.kata_only
 class VirtioMem(Resizing):
     tables = (("hypervisor.qemu", "enable_virtio_mem", True),)
+
+    def test_memory_that_goes_is_gone_from_the_guest(self):
+        container = Pod(self).sleeper(**limits(0, 640))
+        large = self.memory_mib(container)
+        call("UpdateContainerResources", containerId=container.id, linux={"memoryLimitInBytes": 128 * MIB})
+        self.wait_memory(container, 128, large - 300)

@@ -151,7 +151,8 @@ class Lab:
         lines.append(" ".join(shlex.quote(word) for word in command))
         self._control_script("command", lines)
         # pid 1 when the initrd is done.
-        self._control_script("main", [f"python3 -c {shlex.quote(_HOLD_KVM)} 2>/dev/null &", "/bin/sh /ctl/command", "echo $? >/ctl/exit", "/bin/busybox sync", "/bin/busybox poweroff -f"])
+        self._control_script("main", [f"python3 -c {shlex.quote(_HOLD_KVM)} 2>/dev/null &", "/bin/sh /ctl/command", "echo $? >/ctl/exit",
+                                      "/bin/busybox sync", "/bin/busybox poweroff -f"])
         self._control_script("modprobe", ["#!/bin/sh", 'exec /sbin/modprobe -d /ctl/modules "$@"'])
 
     def _control_script(self, name, lines):

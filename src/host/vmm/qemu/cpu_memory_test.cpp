@@ -10,7 +10,11 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/use_future.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
 
+#include "lib/async/deadline.h"
 #include "lib/fd/io.h"
 
 namespace kata::vmm::qemu {
@@ -97,7 +101,8 @@ class PlugTest : public testing::Test {
   // Until the call's end; the text of its error.
   template <typename T>
   std::string run(Awaitable<T> call) {
-    auto done = asio::co_spawn(context_, std::move(call), asio::use_future);
+    auto limited = with_deadline(std::move(call), std::chrono::seconds(60), "the test");
+    auto done = asio::co_spawn(context_, std::move(limited), asio::use_future);
     context_.restart();
     while (done.wait_for(std::chrono::seconds(0)) != std::future_status::ready && context_.run_one() != 0) {
     }
@@ -114,23 +119,18 @@ class PlugTest : public testing::Test {
     while (true) {
       const size_t n =
           co_await asio::async_read_until(peer_, asio::dynamic_buffer(text), '\n', asio::use_awaitable);
-      const std::string line = text.substr(0, n);
+      const boost::json::value command = boost::json::parse(text.substr(0, n));
       text.erase(0, n);
-      const auto word = [&line](const std::string& key) {
-        const size_t at = line.find(key);
-        return at == std::string::npos
-                   ? ""
-                   : line.substr(at + key.size(),
-                                 line.find_first_of(",\"}\n", at + key.size()) - at - key.size());
-      };
-      const std::string name = word("\"execute\":\"");
+      const std::string name(command.at("execute").as_string());
       heard.push_back(name);
-      std::string answer = refused.contains(name)
-                               ? "\"error\":{\"class\":\"GenericError\",\"desc\":\"" + refused[name] + "\"}"
-                               : "\"return\":{}";
-      answer = "{" + answer + ",\"id\":" + word("\"id\":") + "}\n";
-      if (name == "device_add" && !refused.contains(name)) answer += guest_says + "\n";
-      write_all(peer_.native_handle(), answer, "answer");
+      boost::json::object answer = {{"id", command.at("id")}};
+      if (refused.contains(name))
+        answer["error"] = {{"class", "GenericError"}, {"desc", refused[name]}};
+      else
+        answer["return"] = boost::json::object();
+      std::string said = boost::json::serialize(answer) + "\n";
+      if (name == "device_add" && !refused.contains(name)) said += guest_says + "\n";
+      write_all(peer_.native_handle(), said, "answer");
     }
   }
   QemuCpuMemory memory() {
